@@ -1,0 +1,17 @@
+//! Audio codec kernels for real-time voice.
+//!
+//! This crate is pure: no Python, no I/O, no clock, no vendor. Kernels take slices and write into
+//! slices (`*_into` first); no input can make them panic. Scalar code is the specification.
+
+pub mod base64;
+pub mod container;
+pub mod downmix;
+pub mod error;
+pub mod format;
+pub mod g711;
+pub mod json_audio;
+pub mod resample;
+pub mod transcoder;
+
+pub use error::{Error, Result};
+pub use format::{AudioFormat, Container, Encoding};
