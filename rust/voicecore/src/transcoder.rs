@@ -1,1 +1,300 @@
-//! (being written)
+//! From the bytes of one stream to samples of another format, in one call.
+//!
+//! It must never know a kernel's arithmetic or a vendor: it only joins the kernels, and its result is
+//! theirs, joined in this order:
+//!
+//! 1. base64 (if asked), 2. container, 3. carry of the bytes of an incomplete frame,
+//! 4. decode to int16, or to float32 if either end is float32,
+//! 5. downmix n -> 1, 6. resample, 7. upmix 1 -> n,
+//! 8. encode; int16 and float32 differ by the factor 32768, rounded to nearest (ties to even),
+//!    saturated, NaN becomes 0.
+//!
+//! If the formats are equal the samples are copied, bit by bit. Any cut of a stream gives the same
+//! samples. A header's format is the truth: the stages are rebuilt from it before any sample flows.
+
+mod stages;
+
+use crate::container::Intake;
+use crate::resample::{Quality, resampled_frames};
+use crate::{AudioFormat, Container, Encoding, Error, Result, base64};
+use stages::Stages;
+
+/// The caller's buffer, of the sample type that the target's encoding has.
+#[derive(Debug)]
+pub enum Samples<'a> {
+    /// For `pcm_s16le`.
+    I16(&'a mut [i16]),
+    /// For `pcm_f32le`.
+    F32(&'a mut [f32]),
+    /// For `mulaw` and `alaw`.
+    U8(&'a mut [u8]),
+}
+
+impl Samples<'_> {
+    /// Samples that fit.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::I16(out) => out.len(),
+            Self::F32(out) => out.len(),
+            Self::U8(out) => out.len(),
+        }
+    }
+
+    /// Whether nothing fits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The part from `start` on.
+    fn after(&mut self, start: usize) -> Samples<'_> {
+        match self {
+            Self::I16(out) => Samples::I16(out.get_mut(start..).unwrap_or_default()),
+            Self::F32(out) => Samples::F32(out.get_mut(start..).unwrap_or_default()),
+            Self::U8(out) => Samples::U8(out.get_mut(start..).unwrap_or_default()),
+        }
+    }
+
+    fn check(&self, encoding: Encoding) -> Result<()> {
+        let (fits, expected) = match encoding {
+            Encoding::PcmS16le => (matches!(self, Self::I16(_)), "int16 for pcm_s16le"),
+            Encoding::PcmF32le => (matches!(self, Self::F32(_)), "float32 for pcm_f32le"),
+            Encoding::Mulaw | Encoding::Alaw => {
+                (matches!(self, Self::U8(_)), "uint8 for mulaw and alaw")
+            }
+        };
+        if fits {
+            return Ok(());
+        }
+        let got = match self {
+            Self::I16(_) => "int16",
+            Self::F32(_) => "float32",
+            Self::U8(_) => "uint8",
+        };
+        Err(Error::Parameter { what: "out", expected, got: got.to_owned() })
+    }
+
+    fn check_len(&self, needed: usize) -> Result<()> {
+        if self.len() >= needed {
+            return Ok(());
+        }
+        Err(Error::OutputTooSmall { needed, got: self.len() })
+    }
+}
+
+/// Converts one stream; holds all of its state. After a warm-up it allocates nothing.
+#[derive(Debug)]
+pub struct Transcoder {
+    declared: AudioFormat,
+    target: AudioFormat,
+    quality: Quality,
+    intake: Intake,
+    stages: Stages,
+    /// Frames of the source that went into the stages.
+    fed: u64,
+    /// The fault that ended the stream.
+    failed: Option<Error>,
+    frames: Vec<u8>,
+    text: Vec<u8>,
+}
+
+impl Transcoder {
+    /// Joins `source` to `target`, whose container must be `Raw`.
+    ///
+    /// A `Wav` source may have headers: the first one overrules the rest of `source`, which is what bytes
+    /// without a header are taken for.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] unless the channels stay as they are or one side has one channel.
+    pub fn new(source: AudioFormat, target: AudioFormat, quality: Quality) -> Result<Self> {
+        if target.container != Container::Raw {
+            let (what, got) = ("to a container", "wav".to_owned());
+            return Err(Error::Unsupported { what, expected: "raw", got });
+        }
+        Ok(Self {
+            declared: source,
+            target,
+            quality,
+            intake: Intake::new(source),
+            stages: Stages::new(source, target, quality)?,
+            fed: 0,
+            failed: None,
+            frames: Vec::new(),
+            text: Vec::new(),
+        })
+    }
+
+    /// What the source is taken for: as declared, until a header says otherwise.
+    pub fn source(&self) -> AudioFormat {
+        AudioFormat { container: self.declared.container, ..self.stages.source() }
+    }
+
+    /// What comes out.
+    pub fn target(&self) -> AudioFormat {
+        self.target
+    }
+
+    /// How far, in seconds, the output stays behind the input until the flush. A header can change it.
+    pub fn latency(&self) -> f64 {
+        self.stages.latency()
+    }
+
+    /// Frames that always suffice for the next [`process_into`](Self::process_into) of `in_bytes` bytes.
+    ///
+    /// Exact for a source without a container. While a header may still come, it is what the header that
+    /// stretches its bytes the most would need.
+    pub fn output_frames_max(&self, in_bytes: usize) -> usize {
+        let bytes = in_bytes.saturating_add(self.intake.pending_bytes());
+        match self.intake.format() {
+            Some(format) => self.stages.output_frames(bytes / format.frame_bytes()),
+            None => {
+                let rate = crate::format::MIN_SAMPLE_RATE;
+                let frames = resampled_frames(bytes as u64, rate, self.target.sample_rate);
+                usize::try_from(frames).unwrap_or(usize::MAX).max(bytes)
+            }
+        }
+    }
+
+    /// Takes the next bytes of the stream, cut anywhere; returns the FRAMES written to `out`.
+    ///
+    /// # Errors
+    /// [`Error::OutputTooSmall`] says exactly how many samples this call would write, [`Error::Parameter`]
+    /// that `out` has the wrong type; neither consumes anything. A fault of the stream
+    /// ([`Error::Container`], [`Error::Unsupported`], [`Error::FormatChanged`]) ends it: if audio came
+    /// before the fault in the same call, that audio is written and the fault is raised by the next call;
+    /// from then on every call raises it until [`reset`](Self::reset).
+    pub fn process_into(&mut self, data: &[u8], out: Samples<'_>) -> Result<usize> {
+        self.check(&out)?;
+        if self.intake.passes(data) {
+            return self.convert(data, out);
+        }
+        let mut frames = std::mem::take(&mut self.frames);
+        let result = self.process_cut(data, &mut frames, out);
+        self.frames = frames;
+        result
+    }
+
+    /// As [`process_into`](Self::process_into) for the bytes that strict base64 `text` stands for.
+    ///
+    /// # Errors
+    /// Also [`Error::Base64`], which consumes nothing.
+    pub fn process_base64_into(&mut self, text: &[u8], out: Samples<'_>) -> Result<usize> {
+        self.check(&out)?;
+        let needed = base64::decoded_len(text)?;
+        let mut bytes = std::mem::take(&mut self.text);
+        bytes.resize(needed.max(bytes.len()), 0);
+        let result = base64::decode_into(text, &mut bytes)
+            .and_then(|len| self.process_into(bytes.get(..len).unwrap_or_default(), out));
+        self.text = bytes;
+        result
+    }
+
+    /// Frames that always suffice for [`flush_into`](Self::flush_into).
+    pub fn flush_frames_max(&self) -> usize {
+        self.tail_frames(self.intake.pending_bytes() / self.stages.source().frame_bytes())
+    }
+
+    /// Ends the stream: writes the tail and returns its FRAMES; the state is then as after [`reset`](Self::reset).
+    ///
+    /// The bytes of an incomplete last frame are counted as dangling, never padded.
+    ///
+    /// # Errors
+    /// As [`process_into`](Self::process_into), and [`Error::Container`] if the stream ends inside a header.
+    pub fn flush_into(&mut self, out: Samples<'_>) -> Result<usize> {
+        self.check(&out)?;
+        let mut frames = std::mem::take(&mut self.frames);
+        let result = self.flush_cut(&mut frames, out);
+        self.frames = frames;
+        result
+    }
+
+    /// Bytes of incomplete frames that were dropped at a header or a flush, since the construction.
+    pub fn dangling_bytes(&self) -> u64 {
+        self.intake.dangling_bytes()
+    }
+
+    /// Forgets the stream and its fault; the count of dangling bytes stays.
+    pub fn reset(&mut self) {
+        self.intake.reset();
+        self.failed = None;
+        self.fed = 0;
+        self.stages.reset();
+        // The next stream may have no header: it is again what was declared. That was built before, so it can be.
+        if let Ok(Some(stages)) = self.rebuilt(Some(self.declared)) {
+            self.stages = stages;
+        }
+    }
+
+    fn check(&self, out: &Samples<'_>) -> Result<()> {
+        self.failed.clone().map_or(Ok(()), Err)?;
+        out.check(self.target.encoding)
+    }
+
+    /// The way of a source with a container, or of a chunk that is not whole frames.
+    fn process_cut(
+        &mut self,
+        data: &[u8],
+        frames: &mut Vec<u8>,
+        out: Samples<'_>,
+    ) -> Result<usize> {
+        // A dry run on a copy: nothing is consumed unless `out` suffices.
+        let mut intake = self.intake.clone();
+        let fault = intake.feed(data, frames).err();
+        let rebuilt = self.rebuilt(intake.format()).inspect_err(|error| {
+            self.failed = Some(error.clone());
+        })?;
+        let stages = rebuilt.as_ref().unwrap_or(&self.stages);
+        out.check_len(stages.output_samples(frames.len()))?;
+        self.intake = intake;
+        if let Some(stages) = rebuilt {
+            self.stages = stages;
+        }
+        self.failed = fault.clone();
+        let written = self.convert(frames, out)?;
+        match fault {
+            Some(fault) if written == 0 => Err(fault),
+            _ => Ok(written),
+        }
+    }
+
+    /// New stages, if `format` is known and is not what the present ones were built for.
+    fn rebuilt(&self, format: Option<AudioFormat>) -> Result<Option<Stages>> {
+        match format {
+            Some(format) if !self.stages.fits(format) => {
+                Stages::new(format, self.target, self.quality).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Sends whole frames through the stages.
+    fn convert(&mut self, frames: &[u8], out: Samples<'_>) -> Result<usize> {
+        out.check_len(self.stages.output_samples(frames.len()))?;
+        let written = self.stages.run(frames, out)?;
+        self.fed += (frames.len() / self.stages.source().frame_bytes()) as u64;
+        Ok(written)
+    }
+
+    fn flush_cut(&mut self, frames: &mut Vec<u8>, mut out: Samples<'_>) -> Result<usize> {
+        let mut intake = self.intake.clone();
+        if let Err(fault) = intake.finish(frames) {
+            self.failed = Some(fault.clone());
+            return Err(fault);
+        }
+        let channels = self.target.channels;
+        let tail = self.tail_frames(frames.len() / self.stages.source().frame_bytes());
+        out.check_len(tail.saturating_mul(channels))?;
+        self.intake = intake;
+        let written = self.convert(frames, out.after(0))?;
+        let flushed = self.stages.flush(out.after(written * channels))?;
+        self.reset();
+        Ok(written + flushed)
+    }
+
+    /// Frames that a flush writes if `late` frames of the source are released by it.
+    fn tail_frames(&self, late: usize) -> usize {
+        let (source, target) = (self.stages.source().sample_rate, self.target.sample_rate);
+        let total = |frames| resampled_frames(frames, source, target);
+        let late = total(self.fed.saturating_add(late as u64)).saturating_sub(total(self.fed));
+        usize::try_from(late).unwrap_or(usize::MAX).saturating_add(self.stages.flush_frames())
+    }
+}

@@ -1,1 +1,10 @@
-//! (being written)
+//! Containers: how the samples of a stream are wrapped.
+//!
+//! Nothing here may know what happens to the samples afterwards, or which vendor sent them.
+
+mod intake;
+mod riff;
+pub mod wav;
+
+pub(crate) use intake::Intake;
+pub use wav::WavReader;

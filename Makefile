@@ -1,0 +1,48 @@
+# The front door. `make demo` and `make test` set up everything that they need, in .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMPS := .stamps
+
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
+
+.PHONY: demo test test-rust test-python lint types bench clean
+
+demo: $(STAMPS)/wheel
+	$(BIN)/voicecore demo --out demo
+
+test: lint types test-rust test-python
+
+test-rust:
+	cargo test --workspace --quiet
+
+test-python: $(STAMPS)/wheel
+	$(BIN)/python -m pytest tests
+
+lint: $(STAMPS)/wheel
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMPS)/wheel
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest voicecore._core
+
+bench: $(STAMPS)/wheel
+	$(BIN)/python -m benches
+
+# The environment, then the wheel: an editable install, so that Python files need no rebuild.
+$(STAMPS)/venv:
+	$(PYTHON) -c 'import sys; sys.exit("voicecore needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/wheel: $(STAMPS)/venv pyproject.toml $(RUST_SOURCES)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(STAMPS) target demo python/voicecore/_core*.so

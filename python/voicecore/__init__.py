@@ -1,0 +1,39 @@
+"""voicecore: a Rust audio codec core, and every voice vendor's streaming protocol on trio.
+
+from voicecore import AudioFormat, codec, connect_stt, connect_tts
+"""
+
+from voicecore import codec as codec
+from voicecore.audio import AudioChunk as AudioChunk
+from voicecore.audio import AudioFormat as AudioFormat
+from voicecore.connection import Deadlines as Deadlines
+from voicecore.errors import AuthError as AuthError
+from voicecore.errors import Base64Error as Base64Error
+from voicecore.errors import CodecError as CodecError
+from voicecore.errors import ConfigurationError as ConfigurationError
+from voicecore.errors import ConnectionFailedError as ConnectionFailedError
+from voicecore.errors import ConnectionLostError as ConnectionLostError
+from voicecore.errors import ContainerError as ContainerError
+from voicecore.errors import DeadlineError as DeadlineError
+from voicecore.errors import FormatError as FormatError
+from voicecore.errors import InvalidBufferError as InvalidBufferError
+from voicecore.errors import InvalidRequestError as InvalidRequestError
+from voicecore.errors import MessageError as MessageError
+from voicecore.errors import ProtocolError as ProtocolError
+from voicecore.errors import QueueOverflowError as QueueOverflowError
+from voicecore.errors import QuotaError as QuotaError
+from voicecore.errors import RateLimitError as RateLimitError
+from voicecore.errors import StateError as StateError
+from voicecore.errors import TextTooLongError as TextTooLongError
+from voicecore.errors import TlsError as TlsError
+from voicecore.errors import VendorError as VendorError
+from voicecore.errors import VendorUnavailableError as VendorUnavailableError
+from voicecore.errors import VoicecoreError as VoicecoreError
+from voicecore.events import Transcript as Transcript
+from voicecore.secret import Secret as Secret
+from voicecore.session import STT as STT
+from voicecore.session import TTS as TTS
+from voicecore.session import connect_stt as connect_stt
+from voicecore.session import connect_tts as connect_tts
+from voicecore.vendors.deepdub import DeepdubOptions as DeepdubOptions
+from voicecore.vendors.sixtydb import SixtydbSttOptions as SixtydbSttOptions

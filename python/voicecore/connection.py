@@ -1,0 +1,590 @@
+"""Sans-IO client connection: WebSocket + vendor protocol + contexts + deadlines + keepalive.
+
+A pure state machine in the manner of h11 and quinn-proto: the driver gives it bytes and the time, and asks it for
+bytes, for its next deadline and for what happened. It owns no socket, task or clock, so every fault can be replayed
+byte by byte and second by second. Times are seconds on any monotonic clock, as floats.
+
+    connection.start(now)
+    while not connection.closed:
+        send(connection.data_to_send(now)); connection.data_sent(now)
+        ...receive: connection.receive_data(data, now)   ...or time out: connection.handle_timeout(now)
+        for context_id in connection.touched(): ...connection.take(context_id)
+
+Everything that arrives is put into the inbox of its context; session-wide events go to the inbox SESSION. An inbox
+is bounded in seconds of audio. An inbox ends in exactly one of: finished, cancelled, failed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import NamedTuple
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus, InvalidURI
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.uri import WebSocketURI, parse_uri
+
+from voicecore.errors import (
+    AuthError,
+    ConfigurationError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    DeadlineError,
+    InvalidRequestError,
+    MessageError,
+    ProtocolError,
+    QueueOverflowError,
+    QuotaError,
+    RateLimitError,
+    VendorUnavailableError,
+    VoicecoreError,
+)
+from voicecore.events import Audio, Connecting, ContextFinished, Event, Failed, ServerEvent
+from voicecore.protocol import (
+    CONTEXT_DEADLINES,
+    SESSION_DEADLINES,
+    ContextState,
+    DeadlineName,
+    Protocol,
+    SessionState,
+)
+from voicecore.secret import without_query
+
+SESSION = ""
+MAX_MESSAGE_BYTES = 16 * 2**20
+MAX_BUFFERED_SECONDS = 600.0  # of audio, per context: the longest text that a vendor takes, spoken slowly
+MAX_BUFFERED_EVENTS = 10_000  # per inbox: transcripts carry no seconds
+MAX_OUTGOING_BYTES = 64 * 2**10  # above it `can_send` is false and the driver lets the sender wait
+TERMINAL_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
+
+# The WebSocket layer would print the upgrade request, and with it the key, at DEBUG: it gets a logger of no tree.
+_SILENT = logging.Logger("voicecore.websocket", level=logging.CRITICAL + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long, in seconds, each wait may take. `float("inf")` switches one off.
+
+    `connect`: from the first byte to a session that can work. `first_audio`: from a request to its first audio.
+    `between_chunks`: from one message of a context to its next (for speech-to-text: after `finish()`). `total`: a
+    whole utterance. `send`: one write to the socket. `close`: the closing handshake. `keepalive`: a ping after this
+    much silence, and the peer is given up for dead after twice as much.
+    """
+
+    connect: float = 10.0
+    first_audio: float = 10.0
+    between_chunks: float = 10.0
+    total: float = 600.0
+    send: float = 5.0
+    close: float = 1.0
+    keepalive: float = 20.0
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if not getattr(self, name) > 0:
+                raise ConfigurationError(f"deadlines.{name}: expected more than 0 s, got {getattr(self, name)!r}")
+
+
+class Phase(Enum):
+    """Where the socket stands."""
+
+    IDLE = auto()
+    UPGRADING = auto()
+    OPEN = auto()
+    CLOSING = auto()
+    CLOSED = auto()
+
+
+class Received(NamedTuple):
+    """An event and the time its last byte came."""
+
+    event: ServerEvent
+    at: float
+
+
+class _Timer(NamedTuple):
+    name: DeadlineName
+    at: float
+
+
+@dataclass(slots=True)
+class Inbox:
+    """What one context still has to read."""
+
+    byte_rate: int
+    state: Enum
+    seconds_limit: float
+    timers: dict[DeadlineName, float] = field(default_factory=dict)
+    queue: deque[Received] = field(default_factory=deque)
+    seconds: float = 0.0
+    error: Callable[[], VoicecoreError] | None = None
+
+
+class Connection:
+    """One client connection to one vendor. See the module's page for the way to drive it."""
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        url: str,
+        headers: dict[str, str],
+        *,
+        deadlines: Deadlines | None = None,
+        buffered_seconds: float = MAX_BUFFERED_SECONDS,
+    ) -> None:
+        self.protocol = protocol
+        self.deadlines = deadlines or Deadlines()
+        self.shown_url = without_query(url)
+        self.phase = Phase.IDLE
+        self.error: Callable[[], VoicecoreError] | None = None
+        self.must_abort = False
+        self._headers = headers
+        self._buffered_seconds = buffered_seconds
+        self._websocket = ClientProtocol(_parse(url), max_size=MAX_MESSAGE_BYTES, logger=_SILENT)
+        self._fragments: list[bytes] = []
+        self._fragments_are_text = False
+        self._outgoing: list[bytes] = []
+        self._outgoing_bytes = 0
+        self._timers: dict[DeadlineName, float] = {}
+        self._grace: _Timer | None = None
+        self._last_received = 0.0
+        self._pinged = False
+        self._worked = False  # the vendor has said something: the key cannot have been refused
+        self._inboxes: dict[str, Inbox] = {}
+        self._touched: set[str] = set()
+
+    # --- what the driver asks ----------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """True once nothing more will come or go."""
+        return self.phase is Phase.CLOSED
+
+    @property
+    def usable(self) -> bool:
+        """True while new work can be sent."""
+        return self.phase is Phase.OPEN
+
+    @property
+    def ready(self) -> bool:
+        """True once the vendor accepts work: the upgrade is done and the key, where the vendor says so, confirmed."""
+        return self.phase is Phase.OPEN and self.protocol.session_state not in (
+            SessionState.OPENING,
+            SessionState.OPENING_GREETED,
+        )
+
+    @property
+    def can_send(self) -> bool:
+        """False while more than MAX_OUTGOING_BYTES wait for the socket."""
+        return self._outgoing_bytes < MAX_OUTGOING_BYTES
+
+    def data_to_send(self, now: float) -> bytes:
+        """Everything that is to go out now; b"" for nothing. Whole frames: send all of it, or abort the socket."""
+        data = b"".join(self._outgoing)
+        self._outgoing.clear()
+        self._outgoing_bytes = 0
+        if data:
+            self._timers["send"] = now + self.deadlines.send
+        return data
+
+    def data_sent(self, now: float) -> None:
+        """What `data_to_send` gave is on its way."""
+        self._timers.pop("send", None)
+
+    def next_deadline(self) -> float:
+        """When `handle_timeout` is to be called if nothing happens before; infinity for never."""
+        times = [*self._timers.values()]
+        for inbox in self._inboxes.values():
+            times.extend(inbox.timers.values())
+        if self._grace:
+            times.append(self._grace.at)
+        if self.phase is Phase.OPEN:
+            times.append(self._keepalive_at())
+        return min(times, default=float("inf"))
+
+    def is_open(self, context_id: str) -> bool:
+        """True while the vendor may still send for this context, and can be told to stop."""
+        return self.usable and self.protocol.contexts.get(context_id, ContextState.CANCELLED) in CONTEXT_DEADLINES
+
+    def touched(self) -> set[str]:
+        """The contexts that have news since the last call."""
+        touched, self._touched = self._touched, set()
+        return touched
+
+    def take(self, context_id: str = SESSION) -> Received | None:
+        """The next event of a context; None when there is none yet. Raises its error once all is read."""
+        inbox = self._inboxes.get(context_id)
+        if inbox is None:
+            raise (self.error or self._lost)()
+        if inbox.queue:
+            received = inbox.queue.popleft()
+            inbox.seconds -= _seconds(received.event, inbox.byte_rate)
+            return received
+        if inbox.error is not None:
+            raise inbox.error()
+        return None
+
+    # --- what the driver tells ---------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """Begins the upgrade."""
+        self.phase = Phase.UPGRADING
+        self._last_received = now
+        self._timers["connect"] = now + self.deadlines.connect
+        request = self._websocket.connect()
+        request.headers.update(self._headers)
+        self._websocket.send_request(request)
+        self._headers = {}  # the key has been used: keep no copy
+        self._inboxes[SESSION] = Inbox(1, self.protocol.session_state, self._buffered_seconds)
+        self._flush()
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Bytes from the socket; b"" for its end."""
+        if self.closed:
+            return
+        self._last_received = now
+        self._pinged = False
+        if data:
+            self._websocket.receive_data(data)
+        else:
+            self._websocket.receive_eof()
+        for event in self._websocket.events_received():
+            if isinstance(event, Frame):
+                self._receive_frame(event, now)
+            elif isinstance(event, Response):
+                self._upgraded(event, now)
+        self._flush()
+        self._notice_close(now, ended=not data)
+
+    def handle_timeout(self, now: float) -> None:
+        """Does whatever is due."""
+        if self.closed:
+            return
+        for name, at in list(self._timers.items()):
+            if at <= now:
+                self._expired(name)
+        if self._grace and self._grace.at <= now:
+            self._apply(self.protocol.dialect.graces[self.protocol.session_state].event, now)
+        for context_id, inbox in list(self._inboxes.items()):
+            due = [name for name, at in inbox.timers.items() if at <= now]
+            if due and not self.closed:
+                self._context_expired(context_id, due[0], now)
+        if self.phase is Phase.OPEN and self._keepalive_at() <= now:
+            self._keep_alive(now)
+        self._flush()
+
+    def send(self, event: Event, now: float, *, byte_rate: int = 1) -> None:
+        """Queues an event of ours. `byte_rate`: bytes per second of the audio that a new context will send back."""
+        if not self.usable:
+            raise (self.error or self._lost)()
+        message = self.protocol.send(event)
+        context_id = getattr(event, "context_id", None)
+        if context_id is not None:
+            self._follow_context(context_id, now, byte_rate)
+        else:
+            self._follow_session(now)
+        if isinstance(message, str):
+            self._websocket.send_text(message.encode())
+        elif message is not None:
+            self._websocket.send_binary(message)
+        self._flush()
+
+    def forget(self, context_id: str) -> None:
+        """Nobody reads this context any more: its queue is dropped."""
+        self._inboxes.pop(context_id, None)
+
+    def close(self, now: float) -> None:
+        """Begins the closing handshake, which has `deadlines.close` to end."""
+        if self.phase is not Phase.OPEN:
+            self._finish(self._lost if self.error is None else self.error)
+            self.must_abort = True
+            return
+        self.phase = Phase.CLOSING
+        self._websocket.send_close(1000)
+        self._timers = {"close": now + self.deadlines.close}
+        self._grace = None
+        self._flush()
+
+    def abort(self, error: Callable[[], VoicecoreError] | None = None) -> None:
+        """Ends everything at once: the driver closes the socket without a word."""
+        self.must_abort = True
+        self._finish(error or self._lost)
+
+    # --- the WebSocket -----------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        for data in self._websocket.data_to_send():
+            self._outgoing.append(data)
+            self._outgoing_bytes += len(data)
+
+    def _upgraded(self, response: Response, now: float) -> None:
+        fault = self._websocket.handshake_exc
+        if fault is not None:
+            self._refused(response, fault)
+            return
+        self.phase = Phase.OPEN
+        if self.protocol.session_state not in SESSION_DEADLINES:
+            self._timers.pop("connect", None)
+        self._touched.add(SESSION)
+
+    def _refused(self, response: Response, fault: Exception) -> None:
+        self.must_abort = True
+        if isinstance(fault, InvalidStatus):
+            self._finish(lambda: _refusal(self.protocol.dialect.vendor, self.shown_url, response))
+        else:
+            self._finish(lambda: self._failed(f"the answer is no WebSocket upgrade: {type(fault).__name__}"))
+
+    def _failed(self, why: str) -> ConnectionFailedError:
+        return ConnectionFailedError(f"{self.protocol.dialect.vendor}: connecting to {self.shown_url}: {why}")
+
+    def _receive_frame(self, frame: Frame, now: float) -> None:
+        if self.phase is not Phase.OPEN:
+            return
+        opcode = frame.opcode
+        if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
+            if frame.fin:
+                self._receive_message(bytes(frame.data), opcode is Opcode.TEXT, now)
+                return
+            self._fragments, self._fragments_are_text = [bytes(frame.data)], opcode is Opcode.TEXT
+        elif opcode is Opcode.CONT:
+            self._fragments.append(bytes(frame.data))
+            if frame.fin:
+                message, self._fragments = b"".join(self._fragments), []
+                self._receive_message(message, self._fragments_are_text, now)
+
+    def _receive_message(self, payload: bytes, text: bool, now: float) -> None:
+        try:
+            event = self.protocol.receive(payload, text=text)
+        except (MessageError, ProtocolError) as error:
+            self._protocol_error(error)
+            return
+        if isinstance(event, ServerEvent):
+            self._worked = self._worked or not isinstance(event, Connecting)
+            self._deliver(event, now)
+
+    def _protocol_error(self, error: VoicecoreError) -> None:
+        """The peer does not speak the protocol: say so and end, since nothing after it can be trusted."""
+        text = f"{self.protocol.dialect.vendor}: {error}"
+        self._websocket.fail(1007 if isinstance(error, MessageError) else 1002, "protocol error")
+        self._flush()
+        self._finish(lambda: ProtocolError(text))
+
+    def _notice_close(self, now: float, *, ended: bool) -> None:
+        if self.closed:
+            return
+        websocket = self._websocket
+        if self.phase is Phase.UPGRADING and (ended or websocket.handshake_exc is not None):
+            self._finish(lambda: self._failed("the peer ended the connection before the upgrade"))
+        elif websocket.close_rcvd is not None or ended:
+            self._finish(self._lost)
+        elif websocket.parser_exc is not None:
+            name = type(websocket.parser_exc).__name__
+            self._finish(lambda: ProtocolError(f"{self.protocol.dialect.vendor}: WebSocket violation: {name}"))
+
+    def _lost(self) -> VoicecoreError:
+        """Why the connection is over, as far as the peer said."""
+        received = self._websocket.close_rcvd
+        code, reason = (received.code, received.reason) if received else (1006, "")
+        vendor = self.protocol.dialect.vendor
+        said = f"close code {code}{f' ({reason})' if reason else ''}"
+        if code == 1008 and not self._worked:
+            return AuthError(f"{vendor}: {self.shown_url} refused the key: {said}", vendor, str(code))
+        error = ConnectionLostError(f"{vendor}: the connection to {self.shown_url} ended: {said}", code, reason)
+        error.retryable = code not in TERMINAL_CLOSE_CODES
+        return error
+
+    # --- events and inboxes ------------------------------------------------------------------------------
+
+    def _apply(self, event: ServerEvent, now: float) -> None:
+        """An event that time brought instead of the peer."""
+        self._grace = None
+        if self.protocol.received(event) is not None:
+            self._deliver(event, now)
+
+    def _deliver(self, event: ServerEvent, now: float) -> None:
+        context_id: str | None = getattr(event, "context_id", None)
+        if isinstance(event, Failed):
+            self._vendor_failed(event, context_id)
+        if context_id is None:
+            self._follow_session(now)
+            self._put(SESSION, event, now)
+            return
+        if context_id not in self._inboxes:
+            self.protocol.late_messages += 1
+            return
+        if not isinstance(event, Failed):
+            self._put(context_id, event, now)
+            self._follow_context(context_id, now, self._inboxes[context_id].byte_rate)
+
+    def _vendor_failed(self, event: Failed, context_id: str | None) -> None:
+        """Fails the context that the vendor named; without a name, all that are still unanswered (or else open)."""
+
+        def error() -> VoicecoreError:
+            return self.protocol.dialect.error_of(event)
+
+        if context_id is not None:
+            self._fail_inbox(context_id, error)
+            return
+        if self.protocol.session_state is SessionState.FAILED:
+            self.error = self.error or error
+            self._fail_inbox(SESSION, error)
+        open_ = self.protocol.contexts
+        waiting = [c for c, s in open_.items() if s in (ContextState.REQUESTED, ContextState.ACCEPTED)]
+        for context in waiting or list(open_):
+            self.protocol.received(Failed(context, event.code, event.message))
+            self._fail_inbox(context, error)
+
+    def _put(self, context_id: str, event: ServerEvent, now: float) -> None:
+        inbox = self._inboxes[context_id]
+        if inbox.error is not None:
+            return
+        seconds = _seconds(event, inbox.byte_rate)
+        if inbox.seconds + seconds > inbox.seconds_limit or len(inbox.queue) >= MAX_BUFFERED_EVENTS:
+            limit, held = inbox.seconds_limit, len(inbox.queue)
+            self._fail_inbox(
+                context_id,
+                lambda: QueueOverflowError(
+                    f"context {context_id!r}: expected at most {limit:g} s of audio and {MAX_BUFFERED_EVENTS} events "
+                    f"to wait for the consumer, got more ({held} events held); what came after was dropped"
+                ),
+            )
+            return
+        inbox.seconds += seconds
+        inbox.queue.append(Received(event, now))
+        self._touched.add(context_id)
+
+    def _fail_inbox(self, context_id: str, error: Callable[[], VoicecoreError]) -> None:
+        inbox = self._inboxes.get(context_id)
+        if inbox is not None and inbox.error is None:
+            inbox.error = error
+            inbox.timers.clear()
+            self._touched.add(context_id)
+
+    def _finish(self, error: Callable[[], VoicecoreError]) -> None:
+        """The connection is over: every inbox that has not ended fails with `error`."""
+        if self.closed:
+            return
+        self.phase = Phase.CLOSED
+        self.error = self.error or error
+        self._timers.clear()
+        self._grace = None
+        for context_id in list(self._inboxes):
+            self._fail_inbox(context_id, self.error)
+
+    # --- deadlines ---------------------------------------------------------------------------------------
+
+    def _follow_session(self, now: float) -> None:
+        """Sets the session's timers to what its new state asks for."""
+        state = self.protocol.session_state
+        inbox = self._inboxes[SESSION]
+        if inbox.state is state and state is not SessionState.STOPPING:
+            return
+        inbox.state = state
+        self._touched.add(SESSION)
+        grace = self.protocol.dialect.graces.get(state)
+        self._grace = _Timer("connect", now + grace.seconds) if grace else None
+        wanted = SESSION_DEADLINES.get(state)
+        if wanted != "connect":
+            self._timers.pop("connect", None)
+        elif "connect" not in self._timers:
+            self._timers["connect"] = now + self.deadlines.connect
+        inbox.timers = {wanted: now + self.deadlines.between_chunks} if wanted == "between_chunks" else {}
+
+    def _follow_context(self, context_id: str, now: float, byte_rate: int) -> None:
+        """Sets a context's timers to what its new state asks for."""
+        state = self.protocol.contexts.get(context_id)
+        inbox = self._inboxes.get(context_id)
+        over = state is None or state is ContextState.CANCELLED
+        if inbox is not None and (over or inbox.error is not None):
+            inbox.timers.clear()
+        if state is None or over or (inbox is not None and inbox.error is not None):
+            return
+        if inbox is None:
+            inbox = self._inboxes[context_id] = Inbox(byte_rate, state, self._buffered_seconds)
+            inbox.timers["total"] = now + self.deadlines.total
+            inbox.timers["first_audio"] = now + self.deadlines.first_audio
+        if CONTEXT_DEADLINES[state] == "between_chunks":
+            inbox.timers.pop("first_audio", None)
+            inbox.timers["between_chunks"] = now + self.deadlines.between_chunks
+        inbox.state = state
+
+    def _expired(self, name: DeadlineName) -> None:
+        if name == "close":
+            self.must_abort = True
+            self._finish(self._lost)
+            return
+        if name == "send":
+            self.must_abort = True
+        self._finish(lambda: self._deadline(name))
+        self.must_abort = True
+
+    def _context_expired(self, context_id: str, name: DeadlineName, now: float) -> None:
+        if context_id == SESSION:
+            self._expired(name)
+            return
+        self._fail_inbox(context_id, lambda: self._deadline(name, f" of context {context_id}"))
+        self.protocol.contexts[context_id] = ContextState.CANCELLED
+
+    def _deadline(self, name: DeadlineName, where: str = "") -> DeadlineError:
+        seconds = getattr(self.deadlines, name)
+        vendor = self.protocol.dialect.vendor
+        text = f"{vendor}: deadline {name}{where}: nothing within {seconds:g} s from {self.shown_url}"
+        return DeadlineError(text, name, seconds)
+
+    def _keepalive_at(self) -> float:
+        return self._last_received + self.deadlines.keepalive * (2 if self._pinged else 1)
+
+    def _keep_alive(self, now: float) -> None:
+        """Pings a silent peer once; a peer that stays silent for as long again is dead."""
+        if not self._pinged:
+            self._pinged = True
+            self._websocket.send_ping(b"voicecore")
+            return
+        self.must_abort = True
+        self._finish(lambda: self._deadline("keepalive"))
+
+
+def _parse(url: str) -> WebSocketURI:
+    try:
+        return parse_uri(url)
+    except (InvalidURI, ValueError):
+        shown = without_query(url)
+        raise ConfigurationError(f"url: expected ws:// or wss:// with a host, got {shown!r}") from None
+
+
+def _seconds(event: Event, byte_rate: int) -> float:
+    return len(event.data) / byte_rate if isinstance(event, (Audio, ContextFinished)) else 0.0
+
+
+def _refusal(vendor: str, shown_url: str, response: Response) -> VoicecoreError:
+    """An upgrade that was answered with something other than 101."""
+    status = response.status_code
+    text = f"{vendor}: {shown_url} refused the connection: HTTP {status} {response.reason_phrase}"
+    error: VoicecoreError
+    if status in (401, 403):
+        return AuthError(text, vendor, str(status))
+    if status == 402:
+        return QuotaError(text, vendor, str(status))
+    if status == 429:
+        error = RateLimitError(text, vendor, str(status))
+    elif status >= 500:
+        error = VendorUnavailableError(text, vendor, str(status))
+    elif status == 400:
+        return InvalidRequestError(text, vendor, str(status))
+    else:
+        error = ConnectionFailedError(text)
+        error.retryable = False
+        return error
+    error.retry_after = _retry_after(response)
+    return error
+
+
+def _retry_after(response: Response) -> float | None:
+    """The header in seconds; its date form is rare on WebSockets and taken as absent."""
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isdigit() else None

@@ -1,0 +1,159 @@
+"""The emulator's speech-to-text: a recognition session with real ears behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import trio
+
+from voicecore.audio import AudioFormat
+from voicecore.codec import Transcoder
+from voicecore.emulator.ears import Ears, Heard, ListeningSession
+from voicecore.emulator.ears import SpeechStarted as HeardSpeech
+from voicecore.emulator.peer import Peer
+from voicecore.emulator.profile import Profile
+from voicecore.emulator.worker import EngineError
+from voicecore.errors import MessageError, ProtocolError
+from voicecore.events import (
+    ConfigureStream,
+    Failed,
+    LanguageChanged,
+    Malformed,
+    ModeChanged,
+    Probe,
+    ProbeAnswered,
+    SendAudio,
+    SpeechStarted,
+    StartStream,
+    StopStream,
+    StreamStopped,
+    Transcript,
+    Unknown,
+)
+
+EARS_RATE = 16_000
+SHORTEST_SILENCE_MS = 300  # the vendor clamps smaller values silently
+DEFAULT_SILENCE_MS = 500
+COST_PER_SECOND = 0.00000833
+NOTHING_HEARD = {"processing_mode": "speech_end_no_result"}
+
+
+class Listener:
+    """Serves one client: `start`, audio, `stop`, and the transcripts between."""
+
+    def __init__(self, peer: Peer, ears: Ears, profile: Profile, nursery: trio.Nursery) -> None:
+        self._peer = peer
+        self._ears = ears
+        self._profile = profile
+        self._nursery = nursery
+        self._dialect = peer.protocol.dialect
+        self._continuous = True
+        self._seconds = 0.0
+        self._stopped = trio.Event()
+
+    async def run(self) -> None:
+        """Greets, waits for `start`, then serves the session until it is over or the client goes (`Gone`)."""
+        for event in self._dialect.greeting():
+            await self._peer.say(event)
+        if self._profile.no_credit:
+            await self._fail("INSUFFICIENT_CREDITS", "Insufficient credits", 1008)
+            return
+        start = await self._expect_start()
+        if start is not None:
+            for event in self._dialect.started(start.options):
+                await self._peer.say(event)
+            await self._serve(start.options)
+
+    async def _expect_start(self) -> StartStream | None:
+        try:
+            event = await self._peer.hear()
+        except (MessageError, ProtocolError) as error:
+            event = Malformed(None, "INVALID_REQUEST", str(error))
+        match event:
+            case StartStream():
+                return event
+            case Malformed(_, code, message):
+                await self._fail(code, message, 1008)
+            case _:
+                await self._fail("INVALID_REQUEST", "expected start", 1008)
+        return None
+
+    async def _serve(self, options: Any) -> None:
+        silence = max(options.utterance_end_ms or DEFAULT_SILENCE_MS, SHORTEST_SILENCE_MS) / 1000
+        interim = options.interim_results_frequency
+        interval = None if interim is None else max(interim, SHORTEST_SILENCE_MS) / 1000
+        self._continuous = options.continuous_mode is not False
+        async with self._ears.listen(EARS_RATE, utterance_end=silence, interim_interval=interval) as session:
+            self._nursery.start_soon(self._hear_client, session, options)
+            try:
+                await self._report(session, options)
+            except EngineError as error:
+                await self._fail("RECOGNITION_FAILED", str(error), 1011)
+                return
+        await self._stop()
+
+    async def _hear_client(self, session: ListeningSession, options: Any) -> None:
+        wire = self._dialect.wire_format(options)
+        transcoder = Transcoder(wire, AudioFormat("pcm_s16le", EARS_RATE))
+        while True:
+            try:
+                event = await self._peer.hear()
+            except (MessageError, ProtocolError) as error:
+                await self._fail("INVALID_REQUEST", str(error), 1008)
+                return
+            match event:
+                case SendAudio(data):
+                    self._seconds += len(data) / wire.byte_rate
+                    await session.feed(transcoder.process(data).tobytes())
+                case StopStream():
+                    await session.feed(transcoder.flush().tobytes())
+                    await session.finish()
+                    return
+                case ConfigureStream(changes):
+                    await self._configure(changes)
+                case Probe():
+                    await self._peer.say(ProbeAnswered({}))
+                case Malformed(_, code, message):
+                    await self._fail(code, message, 1008)
+                    return
+                case Unknown():
+                    pass  # counted by the protocol; the vendor does not say what it does with one
+
+    async def _configure(self, changes: Mapping[str, Any]) -> None:
+        if "languages" in changes:
+            codes = changes["languages"]
+            shown = "auto" if codes is None else "Multi-language: " + ", ".join(code.upper() for code in codes)
+            await self._peer.say(LanguageChanged(shown, None if codes is None else tuple(codes)))
+        if "continuous_mode" in changes:
+            self._continuous = changes["continuous_mode"]
+            name = "continuous" if self._continuous else "single"
+            await self._peer.say(ModeChanged(self._continuous, name, DEFAULT_SILENCE_MS / 1000))
+
+    async def _report(self, session: ListeningSession, options: Any) -> None:
+        language = options.languages[0] if options.languages else "en"
+        async for heard in session:
+            match heard:
+                case HeardSpeech(at):
+                    await self._peer.say(SpeechStarted(at))
+                case Heard():
+                    await self._transcribe(heard, language, refined=options.context is not None)
+                    if heard.is_final and not self._continuous:
+                        return
+
+    async def _transcribe(self, heard: Heard, language: str, *, refined: bool) -> None:
+        final = heard.is_final
+        extra = NOTHING_HEARD if final and not heard.text else {}
+        confidence, sentence, seconds = heard.confidence, heard.sentence_id, heard.end - heard.start
+        if final and refined and heard.text:  # with hints the vendor sends a first final, then the refined one
+            first = Transcript(heard.text, True, False, language, confidence, sentence, seconds)
+            await self._peer.say(first)
+        await self._peer.say(Transcript(heard.text, final, final, language, confidence, sentence, seconds, extra=extra))
+
+    async def _stop(self) -> None:
+        await self._peer.say(StreamStopped(round(self._seconds, 3), round(self._seconds * COST_PER_SECOND, 9)))
+        await self._peer.close(1000)
+
+    async def _fail(self, code: str, message: str, close_code: int) -> None:
+        await self._peer.say(Failed(None, code, message))
+        await self._peer.close(close_code, message[:100])

@@ -1,0 +1,81 @@
+"""One client of the emulator: its WebSocket and the vendor's protocol in the SERVER role.
+
+Outgoing messages go through a writer task of their own, so that cancelling whoever speaks never cuts a frame.
+"""
+
+from __future__ import annotations
+
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection
+
+from voicecore.events import Event
+from voicecore.protocol import Protocol
+
+OUTGOING_MESSAGES = 64
+CLOSE_SECONDS = 1.0
+
+
+class Gone(Exception):
+    """The client is not there any more."""
+
+
+class Peer:
+    """Say events, hear events. Run `write` in a nursery beside it."""
+
+    def __init__(self, socket: WebSocketConnection, protocol: Protocol) -> None:
+        self.protocol = protocol
+        self._socket = socket
+        self._outgoing, self._to_write = trio.open_memory_channel[str | bytes](OUTGOING_MESSAGES)
+        self._written = trio.Event()
+
+    async def say(self, event: Event) -> None:
+        """Sends one event. Cancelling it sends all of it or nothing. Raises `Gone`."""
+        message = self.protocol.send(event)
+        if message is not None:
+            try:
+                await self._outgoing.send(message)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                raise Gone from None
+
+    async def hear(self) -> Event:
+        """The next event. Raises `MessageError` or `ProtocolError` for what is none, and `Gone`."""
+        while True:
+            try:
+                message = await self._socket.get_message()
+            except ConnectionClosed:
+                raise Gone from None
+            text = isinstance(message, str)
+            event = self.protocol.receive(message.encode() if isinstance(message, str) else message, text=text)
+            if event is not None:
+                return event
+
+    async def close(self, code: int = 1000, reason: str | None = None) -> None:
+        """Sends what is still queued, then the close frame; waits a second at most for its answer."""
+        self._outgoing.close()
+        with trio.move_on_after(CLOSE_SECONDS):
+            await self._written.wait()
+            await self._socket.aclose(code, reason)
+
+    async def keep_alive(self, interval: float, patience: float) -> None:
+        """Pings like the vendor does; a client that does not answer in time is closed."""
+        while True:
+            await trio.sleep(interval)
+            try:
+                with trio.fail_after(patience):
+                    await self._socket.ping()
+            except trio.TooSlowError:
+                await self.close(1011, "keepalive ping timeout")
+                return
+            except ConnectionClosed:
+                return
+
+    async def write(self) -> None:
+        """The writer task; ends when `close` was called or the client is gone."""
+        try:
+            async with self._to_write:
+                async for message in self._to_write:
+                    await self._socket.send_message(message)
+        except ConnectionClosed:
+            pass  # whoever speaks next hears `Gone`
+        finally:
+            self._written.set()

@@ -1,0 +1,174 @@
+"""The trio driver: moves bytes between a socket and a sans-IO `Connection`. It holds no protocol logic.
+
+Bytes belong to the link's own writer, so that a cancelled caller never leaves half a frame on the wire; what it had
+queued is still sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from voicecore.connection import SESSION, Connection, Received
+from voicecore.events import Event
+
+RECEIVE_BYTES = 64 * 2**10
+
+
+@asynccontextmanager
+async def flat_nursery() -> AsyncIterator[trio.Nursery]:
+    """A nursery for background tasks that end with the block; one error comes out as itself, not in a group."""
+    alone: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            yield nursery
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        alone = group.exceptions[0]
+    if alone is not None:
+        raise alone
+
+
+class Link:
+    """One connection and the socket under it."""
+
+    def __init__(self, connection: Connection, stream: trio.abc.Stream) -> None:
+        self.connection = connection
+        self._stream = stream
+        self._readers: dict[str, trio.lowlevel.ParkingLot] = {}
+        self._senders = trio.lowlevel.ParkingLot()
+        self._writer = trio.lowlevel.ParkingLot()
+        self._writing = False
+        self._timer = trio.CancelScope()
+        self._tasks = trio.CancelScope()
+        self._done = trio.Event()
+
+    async def run(self) -> None:
+        """Moves bytes until the connection is closed. Cancelling it aborts the socket."""
+        try:
+            async with flat_nursery() as nursery:
+                self._tasks = nursery.cancel_scope
+                nursery.start_soon(self._write)
+                nursery.start_soon(self._watch_time)
+                await self._read()
+            await self._write_rest()
+        finally:
+            self.abort()
+            self._done.set()
+            await trio.aclose_forcefully(self._stream)
+
+    async def close(self) -> None:
+        """Says goodbye and waits for the end, at most `deadlines.close`. Cancelling it aborts the socket."""
+        if not self.connection.closed:
+            self.connection.close(trio.current_time())
+            self._wake()
+        await self._done.wait()
+
+    def abort(self) -> None:
+        """Ends at once, without a word to the peer."""
+        self.connection.abort()
+        self._wake()
+
+    async def wait_ready(self) -> None:
+        """Waits until the vendor accepts work. Raises why it does not."""
+        await trio.lowlevel.checkpoint()
+        while not self.connection.ready:
+            if self.connection.error is not None:
+                raise self.connection.error()
+            await self._lot(SESSION).park()
+
+    def send(self, event: Event, *, byte_rate: int = 1) -> None:
+        """Queues an event; the writer sends it."""
+        self.connection.send(event, trio.current_time(), byte_rate=byte_rate)
+        self._wake()
+
+    async def wait_writable(self) -> None:
+        """Waits until the socket has taken most of what is queued. Raises the connection's error if it ended."""
+        await trio.lowlevel.checkpoint()
+        while not self.connection.can_send:
+            if self.connection.error is not None:
+                raise self.connection.error()
+            await self._senders.park()
+
+    async def next(self, context_id: str = SESSION) -> Received:
+        """The next event of a context. Cancelling it loses nothing: the event stays in the inbox."""
+        await trio.lowlevel.checkpoint()
+        while (received := self.connection.take(context_id)) is None:
+            await self._lot(context_id).park()
+        return received
+
+    def forget(self, context_id: str) -> None:
+        """Nobody reads this context any more."""
+        self.connection.forget(context_id)
+        self._readers.pop(context_id, trio.lowlevel.ParkingLot()).unpark_all()
+
+    def _lot(self, context_id: str) -> trio.lowlevel.ParkingLot:
+        return self._readers.setdefault(context_id, trio.lowlevel.ParkingLot())
+
+    async def _read(self) -> None:
+        connection = self.connection
+        while not connection.closed:
+            try:
+                data = bytes(await self._stream.receive_some(RECEIVE_BYTES))
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                data = b""
+            connection.receive_data(data, trio.current_time())
+            self._wake()
+
+    async def _write(self) -> None:
+        connection = self.connection
+        while True:
+            data = connection.data_to_send(trio.current_time())
+            if not data:
+                await self._writer.park()
+                continue
+            self._rearm()
+            self._writing = True
+            try:
+                await self._stream.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return  # the reader sees the end, with whatever the peer still had to say
+            self._writing = False
+            connection.data_sent(trio.current_time())
+            self._senders.unpark_all()
+
+    async def _write_rest(self) -> None:
+        """Sends the close frame that answers the peer's or tells it of its violation; no one waits for it long."""
+        data = self.connection.data_to_send(trio.current_time())
+        if self._writing or self.connection.must_abort or not data:
+            return  # after half a frame nothing more can be said
+        with trio.move_on_after(self.connection.deadlines.close):
+            try:
+                await self._stream.send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
+
+    async def _watch_time(self) -> None:
+        connection = self.connection
+        while True:
+            with trio.CancelScope(deadline=connection.next_deadline()) as self._timer:
+                await trio.sleep_forever()
+            connection.handle_timeout(trio.current_time())
+            self._wake()
+
+    def _rearm(self) -> None:
+        """A deadline that came nearer moves the timer; one that went away lets it fire and look again."""
+        deadline = self.connection.next_deadline()
+        if deadline < self._timer.deadline:
+            self._timer.deadline = deadline
+
+    def _wake(self) -> None:
+        connection = self.connection
+        for context_id in connection.touched():
+            if lot := self._readers.get(context_id):
+                lot.unpark_all()
+        self._writer.unpark_all()
+        if connection.closed:
+            self._senders.unpark_all()
+            self._tasks.cancel()
+        else:
+            self._rearm()

@@ -1,0 +1,322 @@
+"""Sans-IO vendor protocol: one conversation, seen from either end.
+
+`Dialect` is what a vendor's file fills in: data and two `match` statements. `Protocol` runs a dialect in the
+CLIENT or the SERVER role: it turns wire messages into events and events into wire messages and holds both
+against the transition table, where a missing entry is the error. It knows no socket, no WebSocket and no clock.
+
+The shape follows h11: states are enum members, tables are dict literals, both roles share them.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from enum import Enum, auto
+from typing import Any, ClassVar, Literal, NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from voicecore.audio import AudioFormat
+from voicecore.errors import (
+    MessageError,
+    ProtocolError,
+    VendorError,
+    VoicecoreError,
+)
+from voicecore.events import (
+    Audio,
+    CancelContext,
+    ClientEvent,
+    ContextAccepted,
+    ContextFinished,
+    Event,
+    Failed,
+    Malformed,
+    SendAudio,
+    ServerEvent,
+    StreamStarted,
+    Synthesize,
+    Unknown,
+)
+from voicecore.secret import Secret
+
+
+class Role(Enum):
+    """Which end of the conversation this is."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class SessionState(Enum):
+    """Where the conversation as a whole stands."""
+
+    OPENING = auto()  # the socket is open, the key is not confirmed
+    OPENING_GREETED = auto()  # ... and the engine already said that it is ready
+    READY = auto()  # work can begin
+    READY_GREETED = auto()
+    STARTING = auto()  # a session was asked for
+    STARTING_GREETED = auto()
+    STREAMING = auto()
+    STOPPING = auto()
+    STOPPED = auto()
+    FAILED = auto()
+
+
+class ContextState(Enum):
+    """Where one utterance stands."""
+
+    NEW = auto()
+    REQUESTED = auto()
+    ACCEPTED = auto()
+    SPEAKING = auto()
+    CANCELLED = auto()  # ours to ignore; the vendor may still be sending
+    FINISHED = auto()
+    FAILED = auto()
+
+
+DeadlineName = Literal["connect", "first_audio", "between_chunks", "total", "send", "close", "keepalive"]
+SessionTable = Mapping[SessionState, Mapping[type[Event], SessionState]]
+ContextTable = Mapping[ContextState, Mapping[type[Event], ContextState]]
+
+# One whole text in, audio out. A dialect with another life cycle brings its own table.
+_SPEAKING: Mapping[type[Event], ContextState] = {
+    Audio: ContextState.SPEAKING,
+    ContextFinished: ContextState.FINISHED,
+    Failed: ContextState.FAILED,
+    CancelContext: ContextState.CANCELLED,
+}
+WHOLE_TEXT_CONTEXT: ContextTable = {
+    ContextState.NEW: {Synthesize: ContextState.REQUESTED, Failed: ContextState.FAILED},
+    ContextState.REQUESTED: {ContextAccepted: ContextState.ACCEPTED, **_SPEAKING},
+    ContextState.ACCEPTED: _SPEAKING,
+    ContextState.SPEAKING: _SPEAKING,
+    ContextState.CANCELLED: {
+        ContextAccepted: ContextState.CANCELLED,
+        Audio: ContextState.CANCELLED,
+        ContextFinished: ContextState.FINISHED,
+        Failed: ContextState.FAILED,
+    },
+}
+ENDED = frozenset({ContextState.FINISHED, ContextState.FAILED})
+
+# While a context or session is in this state, that deadline runs.
+CONTEXT_DEADLINES: Mapping[ContextState, DeadlineName] = {
+    ContextState.REQUESTED: "first_audio",
+    ContextState.ACCEPTED: "first_audio",
+    ContextState.SPEAKING: "between_chunks",
+}
+SESSION_DEADLINES: Mapping[SessionState, DeadlineName] = {
+    SessionState.OPENING: "connect",
+    SessionState.OPENING_GREETED: "connect",
+    SessionState.STARTING: "connect",
+    SessionState.STARTING_GREETED: "connect",
+    SessionState.STOPPING: "between_chunks",
+}
+
+
+class Grace(NamedTuple):
+    """After `seconds` in a state, `event` is taken as received."""
+
+    seconds: float
+    event: ServerEvent
+
+
+class Dialect(ABC):
+    """One vendor's protocol on one kind of socket. Subclasses hold no state of a conversation."""
+
+    name: ClassVar[str]
+    vendor: ClassVar[str]
+    kind: ClassVar[Literal["tts", "stt"]]
+    default_url: ClassVar[str]
+    key_variable: ClassVar[str]
+    url_variable: ClassVar[str]
+    initial: ClassVar[SessionState]
+    sessions: ClassVar[SessionTable] = {}
+    contexts: ClassVar[ContextTable] = WHOLE_TEXT_CONTEXT
+    graces: ClassVar[Mapping[SessionState, Grace]] = {}
+    errors: ClassVar[Mapping[str, type[VendorError]]] = {}
+    options: ClassVar[type[Any]]
+    max_text: ClassVar[int] = 0  # characters of one request, for text-to-speech
+    frame_seconds: ClassVar[float] = 0.02  # of one audio message, for speech-to-text
+    error_texts: ClassVar[Mapping[str, type[VendorError]]] = {}  # by words in it, where no code came
+
+    @classmethod
+    def path(cls) -> str:
+        """The path of the vendor's own URL."""
+        return urlsplit(cls.default_url).path
+
+    @abstractmethod
+    def upgrade(self, url: str, key: Secret) -> tuple[str, dict[str, str]]:
+        """CLIENT: the URL and the headers of the upgrade request, with the key in its place."""
+
+    @abstractmethod
+    def key_of(self, query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
+        """SERVER: the key in an upgrade request. Header names come in lower case."""
+
+    @abstractmethod
+    def decode(self, payload: bytes, *, text: bool, role: Role) -> Event:
+        """Wire message -> event. `text`: it came in a text frame. `role` is the receiver's."""
+
+    @abstractmethod
+    def encode(self, event: Event) -> str | bytes | None:
+        """Event -> wire message: `str` for a text frame, `bytes` for a binary one, None where there is none."""
+
+    @abstractmethod
+    def options_for(self, options: Any, audio: AudioFormat | None) -> Any:
+        """The options with a wire format filled in that serves the caller's `audio` best."""
+
+    def audio(self, data: bytes, options: Any) -> SendAudio:
+        """CLIENT, speech-to-text: one frame of audio as these options want it sent."""
+        return SendAudio(data)
+
+    def trailing_silence(self, options: Any) -> float:
+        """CLIENT, speech-to-text: seconds of silence to send before the stop, so that the last words are heard."""
+        return 0.0
+
+    # What only the SERVER role needs.
+
+    refuses_by_http: ClassVar[bool] = False  # a bad key is refused at the upgrade, not after it
+    server_ping: ClassVar[tuple[float, float] | None] = None  # the vendor pings: every so many seconds, patience
+
+    def greeting(self) -> Sequence[ServerEvent]:
+        """SERVER, speech-to-text: what is said before the client speaks."""
+        return ()
+
+    def started(self, options: Any) -> Sequence[ServerEvent]:
+        """SERVER, speech-to-text: what is said to a start."""
+        return (StreamStarted(),)
+
+    def manner(self, options: Any) -> tuple[str, float]:
+        """SERVER, text-to-speech: the language (BCP 47) and the speed (1.0 is normal) that are asked for."""
+        return "en-US", 1.0
+
+    def remarks(self, request: Synthesize) -> Mapping[str, Any]:
+        """SERVER, text-to-speech: what is said beside the first audio."""
+        return {}
+
+    def package(self, samples: bytes, wire: AudioFormat, index: int) -> bytes:
+        """SERVER, text-to-speech: one chunk of samples as the vendor wraps it."""
+        return samples
+
+    @abstractmethod
+    def wire_format(self, options: Any) -> AudioFormat:
+        """The format of the audio on the wire under these options."""
+
+    def error_of(self, failed: Failed) -> VoicecoreError:
+        """The error that a `Failed` means, by the vendor's table."""
+        if failed.cause is not None:
+            return failed.cause
+        by_text = (kind for words, kind in self.error_texts.items() if words in failed.message.lower())
+        kind = self.errors.get(failed.code) or next(by_text, VendorError)
+        code = f" ({failed.code})" if failed.code else ""
+        return kind(f"{self.vendor}: {failed.message}{code}", self.vendor, failed.code)
+
+
+class Protocol:
+    """A dialect at work in one role.
+
+    `receive` and `send` raise `ProtocolError` for a message that the state does not allow, naming state, role and
+    message. Messages of contexts that are not open any more (late audio after a cancel) become None and are
+    counted in `late_messages`; message types that nobody knows pass as `Unknown`, counted in `unknown_messages`.
+    """
+
+    def __init__(self, dialect: Dialect, role: Role) -> None:
+        self.dialect = dialect
+        self.role = role
+        self.session_state = dialect.initial
+        self.contexts: dict[str, ContextState] = {}
+        self.late_messages = 0
+        self.unknown_messages = 0
+
+    def receive(self, payload: bytes, *, text: bool) -> Event | None:
+        """Takes one wire message from the peer; None when it is late and to be dropped."""
+        event = self.dialect.decode(payload, text=text, role=self.role)
+        return self.received(event)
+
+    def received(self, event: Event) -> Event | None:
+        """Steps the tables for an event that the peer sent."""
+        expected = ServerEvent if self.role is Role.CLIENT else ClientEvent
+        if not isinstance(event, expected):
+            raise self._ill_timed(event, self.session_state)
+        if isinstance(event, Unknown):
+            self.unknown_messages += 1
+            return event
+        if isinstance(event, Malformed):
+            return event
+        return event if self._step(event, ours=False) else None
+
+    def send(self, event: Event) -> str | bytes | None:
+        """Steps the tables for an event of ours and gives its wire message."""
+        expected = ClientEvent if self.role is Role.CLIENT else ServerEvent
+        if not isinstance(event, expected):
+            raise self._ill_timed(event, self.session_state)
+        self._step(event, ours=True)
+        return self.dialect.encode(event)
+
+    def _step(self, event: Event, *, ours: bool) -> bool:
+        context_id: str | None = getattr(event, "context_id", None)
+        if context_id is None:
+            self._step_session(event)
+            return True
+        return self._step_context(context_id, event, ours=ours)
+
+    def _step_session(self, event: Event) -> None:
+        following = self.dialect.sessions.get(self.session_state, {}).get(type(event))
+        if following is None:
+            raise self._ill_timed(event, self.session_state)
+        self.session_state = following
+
+    def _step_context(self, context_id: str, event: Event, *, ours: bool) -> bool:
+        state = self.contexts.get(context_id, ContextState.NEW)
+        following = self.dialect.contexts.get(state, {}).get(type(event))
+        if following is None:
+            if state is ContextState.NEW and not ours and self.role is Role.CLIENT:
+                self.late_messages += 1
+                return False
+            raise self._ill_timed(event, state)
+        if following in ENDED:
+            self.contexts.pop(context_id, None)
+        else:
+            self.contexts[context_id] = following
+        if state is ContextState.CANCELLED:
+            self.late_messages += 1
+            return False
+        return True
+
+    def _ill_timed(self, event: Event, state: Enum) -> ProtocolError:
+        return ProtocolError(
+            f"{self.dialect.name}: {type(event).__name__} is not allowed for the {self.role.value} "
+            f"in state {state.name}"
+        )
+
+
+def parse_json(payload: bytes | str) -> dict[str, Any]:
+    """One JSON object of a wire message. Raises `MessageError` with the offset for anything else."""
+    try:
+        message = json.loads(payload, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise MessageError(f"invalid JSON at offset {error.pos}: {error.msg}", error.pos) from None
+    except UnicodeDecodeError as error:
+        raise MessageError(f"invalid UTF-8 at offset {error.start}", error.start) from None
+    except RecursionError:
+        raise MessageError("JSON nested too deeply") from None
+    if not isinstance(message, dict):
+        raise MessageError(f"expected a JSON object, got {type(message).__name__}")
+    return message
+
+
+def dump_json(message: Mapping[str, Any]) -> str:
+    """A wire message as compact JSON."""
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def with_query(url: str, **parameters: str) -> str:
+    """`url` with parameters appended to whatever query it has."""
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True) + list(parameters.items())
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def _refuse_constant(name: str) -> Any:
+    raise json.JSONDecodeError(f"{name} is not JSON", name, 0)

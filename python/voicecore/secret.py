@@ -1,0 +1,44 @@
+"""A key that does not show itself.
+
+`repr`, `str`, `format` and tracebacks with locals print `Secret(***)`; pickling is refused. Only `reveal()`
+gives the text, and only the code that builds the upgrade request calls it.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+
+class Secret:
+    """Holds a key. Two secrets are equal when their texts are."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self._text))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret cannot be pickled or copied")
+
+
+def without_query(url: str) -> str:
+    """`url` as it may be shown: neither its query nor its user part, which may hold keys."""
+    bare = url.split("?", 1)[0].split("#", 1)[0]
+    scheme, separator, rest = bare.partition("://")
+    if not separator:
+        return bare
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"

@@ -1,0 +1,128 @@
+"""The sans-IO halves of the user's streams: events to audio chunks, audio frames to wire frames, and the metrics.
+
+Both drivers (trio, asyncio) share them. Nothing here waits, and times are given by the caller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from voicecore.audio import AudioChunk, AudioFormat
+from voicecore.codec import Transcoder
+from voicecore.connection import Received
+from voicecore.events import Audio, ContextFinished
+
+
+class Arrival(NamedTuple):
+    """One message with audio: when it came (seconds since the request) and how much it brought (seconds)."""
+
+    at: float
+    seconds: float
+
+
+@dataclass(slots=True)
+class Metrics:
+    """Of one utterance. Times are seconds; `ttfb` is measured at the socket, not at the consumer."""
+
+    requested_at: float
+    first_audio_at: float | None = None
+    finished_at: float | None = None
+    bytes_received: int = 0
+    audio_seconds: float = 0.0
+    chunks: int = 0
+    arrivals: list[Arrival] = field(default_factory=list)
+
+    @property
+    def ttfb(self) -> float | None:
+        """Seconds from the request to its first audio; None while there is none."""
+        return None if self.first_audio_at is None else self.first_audio_at - self.requested_at
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from the request to its end; None while it goes on."""
+        return None if self.finished_at is None else self.finished_at - self.requested_at
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Seconds spent per second of audio; below 1 is faster than real time."""
+        return None if self.duration is None or not self.audio_seconds else self.duration / self.audio_seconds
+
+
+class SpeechDecoder:
+    """Events of one context -> chunks in the output format. `output` None passes the vendor's own bytes."""
+
+    def __init__(self, context_id: str, wire: AudioFormat, output: AudioFormat | None, metrics: Metrics) -> None:
+        self.format = output or wire
+        self.details: dict[str, Any] = {}
+        self._context_id = context_id
+        self._transcoder = None if output is None else Transcoder(wire, output)
+        self._metrics = metrics
+        self._sequence = 0
+
+    def decode(self, received: Received) -> AudioChunk | None:
+        """The chunk that an event makes; None when it holds no sound yet."""
+        match received.event:
+            case Audio(_, data, _, extra):
+                self.details.update(extra)
+                return self._chunk(self._samples(data), data, received.at)
+            case ContextFinished(_, data):
+                self._metrics.finished_at = received.at
+                parts = [self._samples(data)] if data else []
+                if self._transcoder is not None:
+                    parts.append(self._transcoder.flush())
+                return self._chunk(np.concatenate(parts), data, received.at) if parts else None
+        return None
+
+    def _samples(self, data: bytes) -> Any:
+        if self._transcoder is None:
+            return np.frombuffer(data, np.uint8)
+        return self._transcoder.process(data)
+
+    def _chunk(self, samples: Any, data: bytes, at: float) -> AudioChunk | None:
+        metrics = self._metrics
+        if data and metrics.first_audio_at is None:
+            metrics.first_audio_at = at
+        metrics.bytes_received += len(data)
+        if not len(samples):
+            return None
+        chunk = AudioChunk(samples, self.format, self._context_id, self._sequence)
+        self._sequence += 1
+        metrics.chunks += 1
+        metrics.audio_seconds += chunk.duration
+        metrics.arrivals.append(Arrival(at - metrics.requested_at, chunk.duration))
+        return chunk
+
+
+# One sample of silence.
+_SILENCE = {"mulaw": b"\xff", "alaw": b"\xd5", "pcm_s16le": bytes(2), "pcm_f32le": bytes(4)}
+
+
+class StreamEncoder:
+    """The caller's audio -> frames of `frame_seconds` in the wire format, with what is left over carried."""
+
+    def __init__(self, source: AudioFormat, wire: AudioFormat, frame_seconds: float) -> None:
+        self._transcoder = Transcoder(source, wire)
+        self._wire = wire
+        self._silence = _SILENCE[wire.encoding] * (wire.frame_bytes // len(_SILENCE[wire.encoding]))
+        self._frame_bytes = round(frame_seconds * wire.sample_rate) * wire.frame_bytes
+        self._carry = bytearray()
+
+    def encode(self, data: Any) -> list[bytes]:
+        """The whole frames that `data` (any buffer in the source format) completed."""
+        self._carry += self._transcoder.process(data).tobytes()
+        whole = len(self._carry) - len(self._carry) % self._frame_bytes
+        frames = [bytes(self._carry[at : at + self._frame_bytes]) for at in range(0, whole, self._frame_bytes)]
+        del self._carry[:whole]
+        return frames
+
+    def flush(self, silence: float = 0.0) -> list[bytes]:
+        """The rest, the resampler's tail included, then `silence` seconds of it; the last frame may be short."""
+        self._carry += self._transcoder.flush().tobytes()
+        self._carry += self._silence * round(silence * self._wire.sample_rate)
+        frames = self.encode(b"")
+        rest = bytes(self._carry)
+        self._carry.clear()
+        return [*frames, rest] if rest else frames

@@ -1,0 +1,348 @@
+"""Deepdub text-to-speech on `/open`: one whole text per request, many generations at once on one socket.
+
+Source: the vendor's WebSocket page, its Python and npm clients, and protocols.md section 4.1. The vendor sends no
+greeting, has no cancel, wraps each `wav` chunk in a header of its own (68 bytes) and may put the last audio into
+the frame that says `isFinished`.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from voicecore.audio import AudioFormat
+from voicecore.codec import AudioMessageScanner
+from voicecore.errors import (
+    Base64Error,
+    ConfigurationError,
+    InvalidRequestError,
+    ProtocolError,
+    QuotaError,
+    RateLimitError,
+)
+from voicecore.events import (
+    Audio,
+    CancelContext,
+    ClassifyVoice,
+    ContextAccepted,
+    ContextFinished,
+    Event,
+    Failed,
+    Malformed,
+    Synthesize,
+    Unknown,
+    VoiceClassified,
+)
+from voicecore.protocol import Dialect, Role, SessionState, dump_json, parse_json
+from voicecore.secret import Secret
+from voicecore.vendors.options import (
+    expect_one_of,
+    expect_range,
+    expect_text,
+    expect_type,
+    without_unset,
+)
+
+SAMPLE_RATES = (8000, 16000, 22050, 24000, 32000, 36000, 44100, 48000)
+FORMATS = ("wav", "s16le", "mulaw", "mp3", "opus")
+ACTIONS = ("text-to-speech", "gender-classify")
+NATIVE_RATE = 48_000
+MULAW_RATE = 8_000
+WAV_HEADER_BYTES = 68
+MAX_TEXT = 50_000  # the vendor documents no limit; the longest that any vendor of ours takes
+
+
+@dataclass(frozen=True, slots=True)
+class AccentControl:
+    """A blend of two accents: `ratio` 0 is the base alone, 1 the other alone."""
+
+    base_locale: str
+    locale: str
+    ratio: float
+
+    def __post_init__(self) -> None:
+        expect_type("accentBaseLocale", self.base_locale, str)
+        expect_type("accentLocale", self.locale, str)
+        expect_range("accentRatio", self.ratio, 0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class DeepdubOptions:
+    """Everything that a `/open` request can say besides text and voice. None leaves the vendor's default.
+
+    `tempo` (0 to 2) and `target_duration` (seconds) exclude each other. `format` None picks it from the output
+    that the caller wants, and `sample_rate` (Hz) likewise.
+    """
+
+    model: str = "dd-etts-3.0"
+    locale: str = "en-US"
+    format: Literal["wav", "s16le", "mulaw", "mp3", "opus"] | None = None
+    sample_rate: int | None = None
+    tempo: float | None = None
+    target_duration: float | None = None
+    variance: float | None = None
+    temperature: float | None = None
+    seed: int | None = None
+    prompt_boost: bool | None = None
+    super_stretch: bool | None = None
+    realtime: bool | None = None
+    clean_audio: bool | None = None
+    auto_gain: bool | None = None
+    accent_control: AccentControl | None = None
+    performance_reference_prompt_id: str | None = None
+    target_gender: str | None = None
+    output_diacritized: bool | None = None
+    enable_logging: bool | None = None
+
+    def __post_init__(self) -> None:
+        expect_text("model", self.model, 200)
+        expect_text("locale", self.locale, 200)
+        expect_one_of("format", self.format, FORMATS)
+        expect_one_of("sampleRate", self.sample_rate, SAMPLE_RATES)
+        expect_range("tempo", self.tempo, 0, 2)
+        expect_range("targetDuration", self.target_duration, 0, 24 * 3600)
+        expect_range("variance", self.variance, 0, 1)
+        expect_range("temperature", self.temperature, 0, 1)
+        expect_type("seed", self.seed, int)
+        for name in ("prompt_boost", "super_stretch", "realtime", "clean_audio", "auto_gain"):
+            expect_type(name, getattr(self, name), bool)
+        for name in ("output_diacritized", "enable_logging"):
+            expect_type(name, getattr(self, name), bool)
+        expect_type("performanceReferencePromptId", self.performance_reference_prompt_id, str)
+        expect_type("targetGender", self.target_gender, str)
+        expect_type("accentControl", self.accent_control, AccentControl)
+        if self.tempo is not None and self.target_duration is not None:
+            raise ConfigurationError("tempo and targetDuration: expected one of them, got both")
+
+
+# Wire name -> field, where the value passes unchanged. `duration` is what the vendor's Python client sends.
+_FIELDS = {
+    "model": "model",
+    "locale": "locale",
+    "format": "format",
+    "sampleRate": "sample_rate",
+    "tempo": "tempo",
+    "duration": "target_duration",
+    "targetDuration": "target_duration",
+    "variance": "variance",
+    "temperature": "temperature",
+    "seed": "seed",
+    "promptBoost": "prompt_boost",
+    "superStretch": "super_stretch",
+    "realtime": "realtime",
+    "cleanAudio": "clean_audio",
+    "autoGain": "auto_gain",
+    "performanceReferencePromptId": "performance_reference_prompt_id",
+    "targetGender": "target_gender",
+    "outputDiacritized": "output_diacritized",
+    "enableLogging": "enable_logging",
+}
+
+
+class DeepdubOpen(Dialect):
+    """The `/open` protocol. `binary_frames`: the SERVER sends audio messages as binary frames, as seen live."""
+
+    name = "deepdub-open"
+    vendor = "deepdub"
+    kind = "tts"
+    default_url = "wss://wsapi.deepdub.ai/open"
+    key_variable = "DEEPDUB_API_KEY"
+    url_variable = "DEEPDUB_URL"
+    options = DeepdubOptions
+    max_text = MAX_TEXT
+    refuses_by_http = True
+    initial = SessionState.READY
+    sessions: ClassVar = {
+        SessionState.READY: {
+            ClassifyVoice: SessionState.READY,
+            VoiceClassified: SessionState.READY,
+            Failed: SessionState.READY,
+        }
+    }
+    errors: ClassVar = {
+        "RateLimit": RateLimitError,
+        "MaxExceeded": QuotaError,
+        "InsufficientCredits": QuotaError,
+        "InvalidInput": InvalidRequestError,
+    }
+    error_texts: ClassVar = {"free tier quota exceeded": QuotaError}  # a trial key's refusal has no errorType
+    _scanner = AudioMessageScanner(
+        audio=("data",),
+        fields=(("generationId",), ("index",), ("isFinished",), ("error",), ("diacritized",)),
+    )
+
+    def __init__(self, *, binary_frames: bool = True) -> None:
+        self._binary_frames = binary_frames
+
+    def upgrade(self, url: str, key: Secret) -> tuple[str, dict[str, str]]:
+        return url, {"x-api-key": key.reveal()}
+
+    def key_of(self, query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
+        return headers.get("x-api-key") or query.get("x-api-key")
+
+    def options_for(self, options: DeepdubOptions, output: AudioFormat | None) -> DeepdubOptions:
+        """Fills in the wire format that serves `output` best: the vendor's `wav` unless mu-law is wanted."""
+        kind, rate = options.format, options.sample_rate
+        if kind is None:
+            kind = "mulaw" if output and output.encoding == "mulaw" and output.sample_rate == MULAW_RATE else "wav"
+        if rate is None and output is not None:
+            rate = min((r for r in SAMPLE_RATES if r >= output.sample_rate), default=NATIVE_RATE)
+        return replace(options, format=kind, sample_rate=rate)
+
+    def wire_format(self, options: DeepdubOptions) -> AudioFormat:
+        match options.format or "wav":
+            case "mulaw":
+                return AudioFormat("mulaw", options.sample_rate or MULAW_RATE)
+            case "s16le":
+                return AudioFormat("pcm_s16le", options.sample_rate or NATIVE_RATE)
+            case "wav":
+                return AudioFormat("pcm_s16le", options.sample_rate or NATIVE_RATE, container="wav")
+            case other:
+                raise ConfigurationError(f"format: expected wav, s16le or mulaw, got {other!r}: not decoded yet")
+
+    def decode(self, payload: bytes, *, text: bool, role: Role) -> Event:
+        if role is Role.SERVER:
+            return _request(parse_json(payload))
+        try:
+            audio, (context_id, index, finished, error, diacritized) = self._scanner.scan(payload)
+        except Base64Error as fault:
+            return _not_base64(parse_json(payload), fault)
+        if audio is None or error is not None or not isinstance(context_id, str):
+            return _response(parse_json(payload))
+        data, index = audio.tobytes(), index if isinstance(index, int) else None
+        if finished:
+            return ContextFinished(context_id, data, index)
+        if index is None and not data:
+            return ContextAccepted(context_id)
+        return Audio(context_id, data, index, {"diacritized": diacritized} if diacritized else {})
+
+    def encode(self, event: Event) -> str | bytes | None:
+        match event:
+            case Synthesize():
+                return dump_json(_request_fields(event))
+            case CancelContext():
+                return None  # the vendor has no cancel: what still comes is dropped by `Protocol`
+            case ClassifyVoice(request_id, audio, rate):
+                sound = base64.b64encode(audio).decode()
+                head = {"action": "gender-classify", "generationId": request_id}
+                return dump_json({**head, "audio": sound, "sample_rate": rate})
+            case ContextAccepted(context_id):
+                return dump_json({"data": "", "generationId": context_id, "isFinished": False})
+            case Audio(context_id, data, index, extra):
+                return self._frame(context_id, data, index, extra, finished=False)
+            case ContextFinished(context_id, data, index):
+                return self._frame(context_id, data, index, {}, finished=True)
+            case VoiceClassified(details):
+                return dump_json(details)
+            case Failed(context_id, code, message):
+                return dump_json(
+                    without_unset({"error": message, "errorType": code or None, "generationId": context_id})
+                )
+        raise ProtocolError(f"{self.name}: {type(event).__name__} has no message here")
+
+    def manner(self, options: DeepdubOptions) -> tuple[str, float]:
+        return options.locale, options.tempo or 1.0
+
+    def remarks(self, request: Synthesize) -> Mapping[str, Any]:
+        return {"diacritized": request.text} if request.options.output_diacritized else {}
+
+    def package(self, samples: bytes, wire: AudioFormat, index: int) -> bytes:
+        return wav_header(wire.sample_rate, len(samples)) + samples if wire.container == "wav" else samples
+
+    def _frame(
+        self, context_id: str, data: bytes, index: int | None, extra: Mapping[str, Any], *, finished: bool
+    ) -> str | bytes:
+        sound = base64.b64encode(data).decode()
+        body = {"generationId": context_id, "data": sound, "isFinished": finished, **extra}
+        message = dump_json({**without_unset({"index": index}), **body})
+        return message.encode() if self._binary_frames else message
+
+
+def wav_header(sample_rate: int, data_bytes: int) -> bytes:
+    """The vendor's 68-byte header: RIFF, a WAVE_FORMAT_EXTENSIBLE `fmt ` of 40 bytes, `data` with its size at 0x40.
+
+    The layout is inferred from the two constants in the vendor's clients (0x44 and 0x40).
+    """
+    pcm_guid = struct.pack("<H", 1) + bytes.fromhex("000000001000800000aa00389b71")
+    extensible = struct.pack("<HHIIHHHHI", 0xFFFE, 1, sample_rate, sample_rate * 2, 2, 16, 22, 16, 4) + pcm_guid
+    riff = struct.pack("<4sI4s", b"RIFF", WAV_HEADER_BYTES - 8 + data_bytes, b"WAVE")
+    return riff + struct.pack("<4sI", b"fmt ", 40) + extensible + struct.pack("<4sI", b"data", data_bytes)
+
+
+def _request(message: Mapping[str, Any]) -> Event:
+    fields = without_unset(dict(message))  # the vendor's own client sends null for every option that is unset
+    context_id = fields.get("generationId") or str(uuid.uuid4())
+    try:
+        match fields.get("action", "text-to-speech"):
+            case "text-to-speech":
+                return _synthesize(context_id, fields)
+            case "gender-classify":
+                sound = base64.b64decode(fields.get("audio", ""), validate=True)
+                return ClassifyVoice(context_id, sound, fields.get("sample_rate", 16_000))
+            case other:
+                return Malformed(
+                    context_id, "InvalidInput", f"action: expected one of {', '.join(ACTIONS)}, got {other!r}"
+                )
+    except ValueError as fault:  # voicecore's own errors for bad fields are ValueErrors too
+        return Malformed(context_id, "InvalidInput", str(fault))
+
+
+def _synthesize(context_id: str, fields: Mapping[str, Any]) -> Synthesize:
+    expect_text("generationId", context_id, 200)
+    expect_text("targetText", fields.get("targetText"), MAX_TEXT)
+    expect_type("voicePromptId", fields.get("voicePromptId"), str)
+    expect_text("model", fields.get("model"), 200)
+    expect_text("locale", fields.get("locale"), 200)
+    known = {field: fields[wire] for wire, field in _FIELDS.items() if wire in fields}
+    accent = fields.get("accentControl")
+    options = DeepdubOptions(**known, accent_control=None if accent is None else _accent(accent))
+    return Synthesize(context_id, fields["targetText"], fields.get("voicePromptId"), options)
+
+
+def _accent(fields: Any) -> AccentControl:
+    match fields:
+        case {"accentBaseLocale": base, "accentLocale": other, "accentRatio": ratio}:
+            return AccentControl(base, other, ratio)
+    raise ConfigurationError(f"accentControl: expected accentBaseLocale, accentLocale and accentRatio, got {fields!r}")
+
+
+def _request_fields(request: Synthesize) -> dict[str, Any]:
+    options: DeepdubOptions = request.options
+    passed = {wire: getattr(options, field) for wire, field in _FIELDS.items() if wire != "duration"}
+    accent = options.accent_control
+    return without_unset(
+        {
+            "action": "text-to-speech",
+            "generationId": request.context_id,
+            "targetText": request.text,
+            "voicePromptId": request.voice,
+            **passed,
+            "accentControl": accent
+            and {
+                "accentBaseLocale": accent.base_locale,
+                "accentLocale": accent.locale,
+                "accentRatio": accent.ratio,
+            },
+        }
+    )
+
+
+def _response(message: dict[str, Any]) -> Event:
+    match message:
+        case {"error": text}:
+            return Failed(message.get("generationId"), str(message.get("errorType") or ""), str(text))
+        case {"generationId": str(context_id), "isFinished": True}:
+            return ContextFinished(context_id)
+        case {"generationId": str(context_id), "isFinished": False}:
+            return ContextAccepted(context_id)
+        case {"gender": _}:  # the answer to `gender-classify` carries no generationId
+            return VoiceClassified(message)
+    return Unknown(",".join(message), message)
+
+
+def _not_base64(message: dict[str, Any], fault: Base64Error) -> Event:
+    return Failed(message.get("generationId"), "", str(fault), cause=fault)
