@@ -1,11 +1,12 @@
 """The codec: G.711, downmix, resampling, base64, JSON audio messages, WAV, and all of it in one call.
 
-Written in Rust; here are the public names. Everything takes any C-contiguous buffer (bytes, bytearray, memoryview,
-ndarray) of shape `(frames,)` or `(frames, channels)`, without a copy where memory allows, and returns an ndarray,
-or the written part of `out=`. Samples are int16 or float32 in [-1, 1], little-endian.
+Written in Rust; here are the public names. Everything takes any C-contiguous buffer (bytes, bytearray,
+memoryview, ndarray) of shape `(frames,)` or `(frames, channels)`, without a copy where memory allows, and
+returns an ndarray, or the written part of `out=`. Samples are int16 or float32 in [-1, 1], little-endian.
 
-One object is used by one thread at a time (`StateError` otherwise); longer calls release the GIL. Bad input raises
-a subclass of `voicecore.errors.CodecError`. An `out=` that is too small is refused before anything is consumed.
+One object is used by one thread at a time (`StateError` otherwise); longer calls release the GIL. Bad input
+raises a subclass of `voicecore.errors.CodecError`. An `out=` that is too small is refused before anything is
+consumed.
 """
 
 from voicecore._core import AudioMessageScanner as AudioMessageScanner

@@ -168,12 +168,15 @@ class Connection:
     @property
     def usable(self) -> bool:
         """True while new work can be sent."""
-        return self.phase is Phase.OPEN
+        return self.phase is Phase.OPEN and self.protocol.session_state not in (
+            SessionState.FAILED,
+            SessionState.STOPPED,
+        )
 
     @property
     def ready(self) -> bool:
         """True once the vendor accepts work: the upgrade is done and the key, where the vendor says so, confirmed."""
-        return self.phase is Phase.OPEN and self.protocol.session_state not in (
+        return self.usable and self.protocol.session_state not in (
             SessionState.OPENING,
             SessionState.OPENING_GREETED,
         )

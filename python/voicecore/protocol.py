@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from voicecore.audio import AudioFormat
 from voicecore.errors import (
+    AuthError,
     MessageError,
     ProtocolError,
     VendorError,
@@ -98,6 +99,8 @@ WHOLE_TEXT_CONTEXT: ContextTable = {
         Failed: ContextState.FAILED,
     },
 }
+# No vendor documents how a refused key looks inside a session: any of these words says it.
+_KEY_REFUSED: dict[str, type[VendorError]] = dict.fromkeys(("api key", "apikey", "unauthor", "authent"), AuthError)
 ENDED = frozenset({ContextState.FINISHED, ContextState.FAILED})
 
 # While a context or session is in this state, that deadline runs.
@@ -139,7 +142,7 @@ class Dialect(ABC):
     options: ClassVar[type[Any]]
     max_text: ClassVar[int] = 0  # characters of one request, for text-to-speech
     frame_seconds: ClassVar[float] = 0.02  # of one audio message, for speech-to-text
-    error_texts: ClassVar[Mapping[str, type[VendorError]]] = {}  # by words in it, where no code came
+    error_texts: ClassVar[dict[str, type[VendorError]]] = {}  # by words in it, where no code came
 
     @classmethod
     def path(cls) -> str:
@@ -207,7 +210,7 @@ class Dialect(ABC):
         """The error that a `Failed` means, by the vendor's table."""
         if failed.cause is not None:
             return failed.cause
-        by_text = (kind for words, kind in self.error_texts.items() if words in failed.message.lower())
+        by_text = (kind for words, kind in (self.error_texts | _KEY_REFUSED).items() if words in failed.message.lower())
         kind = self.errors.get(failed.code) or next(by_text, VendorError)
         code = f" ({failed.code})" if failed.code else ""
         return kind(f"{self.vendor}: {failed.message}{code}", self.vendor, failed.code)

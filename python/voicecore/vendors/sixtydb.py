@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Literal
 
 from voicecore.audio import AudioFormat
 from voicecore.errors import (
-    AuthError,
     ConfigurationError,
     ProtocolError,
     QuotaError,
@@ -211,14 +210,6 @@ class SixtydbStt(Dialect):
         "INSUFFICIENT_CREDITS": QuotaError,
         "STT_CONCURRENCY_LIMIT": RateLimitError,
     }
-    # How a refused key looks is not documented: any of these words says it.
-    error_texts: ClassVar = {
-        "api key": AuthError,
-        "apikey": AuthError,
-        "unauthor": AuthError,
-        "authent": AuthError,
-    }
-
     server_ping = (30.0, 10.0)
 
     def __init__(self, *, boolean_envelope: bool = False, connected_first: bool = False) -> None:

@@ -122,7 +122,7 @@ impl Resampler {
     fn __repr__(&self) -> String {
         let (from, to, channels, dtype) =
             (self.in_rate, self.out_rate, self.channels, self.kind.name());
-        format!("Resampler({from}, {to}, channels={channels}, dtype={dtype:?})")
+        format!("Resampler({from}, {to}, channels={channels}, dtype='{dtype}')")
     }
 }
 

@@ -1,9 +1,10 @@
 //! Strict base64 (RFC 4648 section 4): standard alphabet, padded, no white space.
 //!
 //! It must never know where the text came from. Source: RFC 4648, and the `base64` crate as the
-//! oracle of the tests. "Strict" is stricter than Python's `base64.b64decode(validate=True)` in one
-//! point: the unused low bits of the last symbol must be zero (RFC 4648 section 3.5), because a text
-//! that breaks this was cut or damaged. Python accepts such a text; everything else agrees.
+//! oracle of the tests. "Strict" is stricter than Python's `base64.b64decode(validate=True)` in two
+//! points, because a text that breaks them was cut or damaged: the unused low bits of the last symbol
+//! must be zero (RFC 4648 section 3.5), and no padding may follow a complete group (`Zm9v=`). Python
+//! accepts both; every text that is accepted here, Python decodes to the same bytes.
 //!
 //! The offset of a fault is the index of the first byte that no valid text can have at that place
 //! after the bytes before it; a text that ends too early is at fault at its length, and non-zero

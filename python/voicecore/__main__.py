@@ -1,0 +1,5 @@
+"""`python -m voicecore` is the command line."""
+
+from voicecore.cli import main
+
+main()

@@ -1,0 +1,164 @@
+"""`voicecore convert`: audio files between rates, encodings, channels and containers, in constant memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from voicecore.audio import AudioFormat
+from voicecore.cli import output
+from voicecore.cli.wavfile import BLOCK_BYTES, STANDARD, AudioWriter, InputReader, open_input, shown
+from voicecore.codec import Transcoder
+from voicecore.errors import CodecError, ConfigurationError, ContainerError
+
+EPILOG = output.epilog(
+    ("voicecore convert in.wav out.wav --rate 16000 --channels 1", ""),
+    ("voicecore convert in.wav phone.wav --rate 8000 --encoding mulaw", ""),
+    ("voicecore convert call.ul out.wav --in-rate 8000 --in-encoding mulaw", "raw input"),
+    ("voicecore convert - - --rate 8000 --raw < in.wav > out.pcm", "a pipe"),
+)
+ENCODINGS = "pcm_s16le|pcm_f32le|mulaw|alaw"
+
+
+class Quality(StrEnum):
+    """Of the sample-rate conversion."""
+
+    HQ = "hq"
+    VOICE = "voice"
+    LOW_LATENCY = "low_latency"
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A WAV or raw file; - for stdin.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="A WAV file; - for stdout.")],
+    rate: Annotated[int | None, typer.Option(help="Sample rate of OUT in Hz. Default: as IN.")] = None,
+    encoding: Annotated[
+        str | None, typer.Option(metavar=ENCODINGS, help="Encoding of OUT. Default: as IN.")
+    ] = None,
+    channels: Annotated[int | None, typer.Option(help="Channels of OUT. Default: as IN.")] = None,
+    quality: Annotated[Quality, typer.Option(help="Of the sample-rate conversion.")] = Quality.HQ,
+    in_rate: Annotated[int | None, typer.Option(help="IN is raw, at this rate in Hz.")] = None,
+    in_encoding: Annotated[
+        str | None, typer.Option(metavar=ENCODINGS, help="Encoding of raw IN. Default: pcm_s16le.")
+    ] = None,
+    in_channels: Annotated[int | None, typer.Option(help="Channels of raw IN. Default: 1.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Write bare samples without a WAV header.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON (on stderr when OUT is -).")
+    ] = False,
+) -> None:
+    """Convert audio between rates, channels and encodings.
+
+    Works as a stream, in constant memory. A WAV that goes to a pipe has streaming sizes (0xFFFFFFFF). An IN that is
+    cut short is an error; what there was of it is in OUT.
+    """
+    assumed = raw_format(in_rate, in_encoding, in_channels)
+    _refuse_same_file(source, target)
+    job = _Job(InputReader(shown(source), assumed), target, raw, quality)
+    job.wanted = (encoding, rate, channels)
+    with open_input(source) as descriptor:
+        job.run(descriptor)
+    _tell(job, as_json)
+
+
+def raw_format(rate: int | None, encoding: str | None, channels: int | None) -> AudioFormat | None:
+    """The format of raw input that the options describe; None for WAV input."""
+    if rate is None:
+        if encoding is not None or channels is not None:
+            raise ConfigurationError("raw input: its sample rate is needed beside its encoding or channels")
+        return None
+    return AudioFormat(encoding or "pcm_s16le", rate, channels or 1)  # type: ignore[arg-type] # checked there
+
+
+class _Job:
+    """One conversion: the input's format, once it is known, decides the rest."""
+
+    wanted: tuple[str | None, int | None, int | None]  # encoding, rate, channels
+
+    def __init__(self, reader: InputReader, target: Path, raw: bool, quality: Quality) -> None:
+        self.reader = reader
+        self._target = target
+        self._raw = raw
+        self._quality = quality
+        self._transcoder: Transcoder | None = None
+        self.writer: AudioWriter | None = None
+
+    def run(self, descriptor: int) -> None:
+        """Reads everything, writes everything; what was written before an error is a complete file."""
+        try:
+            for block in _blocks(descriptor):
+                self._pass(self.reader.feed(block))
+            self._pass(self.reader.finish())
+            self._finish()
+            self.reader.check_complete()
+        except CodecError as error:
+            if self.writer is not None:
+                error.add_note(f"{self.writer.seconds:.3f} s were written to {self._target}")
+            raise
+        finally:
+            if self.writer is not None:
+                self.writer.close()
+
+    def _pass(self, samples: bytes) -> None:
+        source = self.reader.format
+        if source is None:
+            return
+        if self._transcoder is None or self.writer is None:
+            self._start(source)
+        assert self._transcoder is not None
+        assert self.writer is not None
+        self.writer.write(self._transcoder.process(samples))
+
+    def _start(self, source: AudioFormat) -> None:
+        encoding, rate, channels = self.wanted
+        target = AudioFormat(
+            encoding or source.encoding,  # type: ignore[arg-type] # checked there
+            source.sample_rate if rate is None else rate,
+            source.channels if channels is None else channels,
+        )
+        self._transcoder = Transcoder(source, target, quality=self._quality.value)
+        self.writer = AudioWriter(self._target, target, raw=self._raw)
+
+    def _finish(self) -> None:
+        if self._transcoder is None or self.writer is None:
+            return
+        self.writer.write(self._transcoder.flush())
+        dangling = self._transcoder.dangling_bytes
+        if dangling:
+            frame = self._transcoder.source.frame_bytes
+            raise ContainerError(f"the input ends with {dangling} bytes of a frame of {frame}")
+
+
+def _blocks(descriptor: int) -> Iterator[bytes]:
+    while block := os.read(descriptor, BLOCK_BYTES):
+        yield block
+
+
+def _refuse_same_file(source: Path, target: Path) -> None:
+    if STANDARD not in (source, target) and source.exists() and target.exists() and source.samefile(target):
+        raise ConfigurationError(f"IN and OUT are the same file: {source}")
+
+
+def _tell(job: _Job, as_json: bool) -> None:
+    writer = job.writer
+    assert writer is not None  # a run that ends has seen a format
+    if as_json:
+        value = {
+            "in": {**describe(job.reader.format), "seconds": round(job.reader.seconds, 6)},
+            "out": {**describe(writer.format), "seconds": round(writer.seconds, 6), "path": str(writer.path)},
+        }
+        output.print_json(value, to_stderr=writer.path == STANDARD)
+    elif sys.stderr.isatty():
+        output.note(f"{writer.path}: {writer.seconds:.3f} s, {writer.format}")
+
+
+def describe(audio: AudioFormat | None) -> dict[str, str | int]:
+    """A format as JSON."""
+    assert audio is not None
+    return {"encoding": audio.encoding, "sample_rate": audio.sample_rate, "channels": audio.channels}
