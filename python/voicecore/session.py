@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import uuid
 from collections import deque
@@ -19,8 +20,8 @@ from typing import Any, Self, TypeVar
 import trio
 
 from voicecore.audio import AudioChunk, AudioFormat
-from voicecore.connection import Connection, Deadlines
-from voicecore.errors import AuthError, ConfigurationError, DeadlineError, StateError
+from voicecore.connection import MAX_BUFFERED_SECONDS, Connection, Deadlines
+from voicecore.errors import AuthError, ConfigurationError, DeadlineError, StateError, VoicecoreError
 from voicecore.events import (
     CancelContext,
     ConfigureStream,
@@ -55,17 +56,21 @@ def connect_tts(
     url: str | None = None,
     deadlines: Deadlines | None = None,
     ssl_context: ssl.SSLContext | None = None,
+    max_buffered: float = MAX_BUFFERED_SECONDS,
     allow_plaintext: bool = False,
     open_stream: OpenStream = open_stream,
 ) -> AbstractAsyncContextManager[TTS]:
     """A text-to-speech session with a vendor, for `async with`.
 
     The key comes from `api_key` or the vendor's environment variable; `url` is the whole URL, else the vendor's
-    variable, else the vendor's own. Raises `ConfigurationError` (a `ValueError`) at once for a missing key or a bad
-    argument. Entering connects, and raises `AuthError`, `ConnectionFailedError`, `TlsError` or `DeadlineError`;
-    cancelling that leaves nothing behind.
+    variable, else the vendor's own. `max_buffered` bounds, in seconds of audio, what may wait for a slow consumer of
+    one context. Raises `ConfigurationError` (a `ValueError`) at once for a missing key or a bad argument. Entering
+    connects, and raises `AuthError`, `ConnectionFailedError`, `TlsError` or `DeadlineError`; cancelling that leaves
+    nothing behind.
     """
-    settings = _settings(vendor, "tts", api_key, url, deadlines, ssl_context, allow_plaintext, open_stream)
+    dialect, whole_url, key = _find(vendor, "tts", api_key, url, allow_plaintext)
+    limits = deadlines or Deadlines()
+    settings = _Settings(dialect, key, whole_url, limits, max_buffered, ssl_context, open_stream)
     return _session(lambda nursery: TTS(settings, nursery))
 
 
@@ -76,11 +81,14 @@ def connect_stt(
     url: str | None = None,
     deadlines: Deadlines | None = None,
     ssl_context: ssl.SSLContext | None = None,
+    max_buffered: float = MAX_BUFFERED_SECONDS,
     allow_plaintext: bool = False,
     open_stream: OpenStream = open_stream,
 ) -> AbstractAsyncContextManager[STT]:
     """A speech-to-text session with a vendor, for `async with`. Arguments and errors as for `connect_tts`."""
-    settings = _settings(vendor, "stt", api_key, url, deadlines, ssl_context, allow_plaintext, open_stream)
+    dialect, whole_url, key = _find(vendor, "stt", api_key, url, allow_plaintext)
+    limits = deadlines or Deadlines()
+    settings = _Settings(dialect, key, whole_url, limits, max_buffered, ssl_context, open_stream)
     return _session(lambda nursery: STT(settings, nursery))
 
 
@@ -92,31 +100,27 @@ class _Settings:
     key: Secret
     url: str
     deadlines: Deadlines
+    max_buffered: float
     ssl_context: ssl.SSLContext | None
     open_stream: OpenStream
 
 
-def _settings(
-    vendor: str,
-    kind: str,
-    api_key: str | Secret | None,
-    url: str | None,
-    deadlines: Deadlines | None,
-    ssl_context: ssl.SSLContext | None,
-    allow_plaintext: bool,
-    opener: OpenStream,
-) -> _Settings:
+def _find(
+    vendor: str, kind: str, api_key: str | Secret | None, url: str | None, allow_plaintext: bool
+) -> tuple[Dialect, str, Secret]:
+    """The dialect, the URL and the key: an argument beats the environment, which beats the vendor's own."""
     dialect = find_dialect(vendor, kind, url)
     url = url or os.environ.get(dialect.url_variable) or dialect.default_url
-    dialect = find_dialect(vendor, kind, url)
     check_url(url, allow_plaintext=allow_plaintext)
-    key = api_key or os.environ.get(dialect.key_variable)
-    if not key:
+    given = api_key or os.environ.get(dialect.key_variable)
+    if not given:
         raise ConfigurationError(
             f"{vendor}: no API key: pass api_key= or set the environment variable {dialect.key_variable}"
         )
-    secret = key if isinstance(key, Secret) else Secret(key)
-    return _Settings(dialect, secret, url, deadlines or Deadlines(), ssl_context, opener)
+    key = given if isinstance(given, Secret) else Secret(given)
+    if not re.fullmatch(r"[!-~]+", key.reveal()):
+        raise ConfigurationError(f"{vendor}: the API key: expected printable ASCII without spaces")
+    return find_dialect(vendor, kind, url), url, key
 
 
 @asynccontextmanager
@@ -142,7 +146,7 @@ class _Session:
 
     async def _close(self) -> None:
         async with trio.open_nursery() as nursery:
-            for link in self._links:
+            for link in tuple(self._links):
                 nursery.start_soon(link.close)
 
     async def _new_link(self) -> Link:
@@ -153,7 +157,9 @@ class _Session:
         try:
             url, headers = settings.dialect.upgrade(settings.url, settings.key)
             protocol = Protocol(settings.dialect, Role.CLIENT)
-            connection = Connection(protocol, url, headers, deadlines=settings.deadlines)
+            connection = Connection(
+                protocol, url, headers, deadlines=settings.deadlines, buffered_seconds=settings.max_buffered
+            )
             connection.start(began)
         except BaseException:
             await trio.aclose_forcefully(stream)
@@ -161,7 +167,11 @@ class _Session:
         link = Link(connection, stream)
         self._links.add(link)
         self._nursery.start_soon(self._run_link, link)
-        await link.wait_ready()
+        try:
+            await link.wait_ready()
+        except BaseException:
+            link.abort()
+            raise
         return link
 
     async def _open_stream(self) -> trio.abc.Stream:
@@ -293,7 +303,12 @@ class Speech:
         while not self._ended:
             if self._link is None:
                 raise StateError("a Speech is iterated inside its `async with` block")
-            received = await self._link.next(self.context_id)
+            try:
+                received = await self._link.next(self.context_id)
+            except VoicecoreError:
+                if self._ended:  # cancelled by another task meanwhile
+                    break
+                raise
             self._ended = isinstance(received.event, ContextFinished)
             chunk = self._decoder.decode(received)
             if chunk is not None:

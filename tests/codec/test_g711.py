@@ -30,9 +30,7 @@ def test_every_sample_is_encoded_as_g191_does(encode, compress):
     assert encode(EVERY_SAMPLE).tolist() == expected
 
 
-@pytest.mark.parametrize(
-    ("decode", "expand"), [(codec.decode_mulaw, mulaw_expand), (codec.decode_alaw, alaw_expand)]
-)
+@pytest.mark.parametrize(("decode", "expand"), [(codec.decode_mulaw, mulaw_expand), (codec.decode_alaw, alaw_expand)])
 def test_every_code_is_decoded_as_g191_does(decode, expand):
     assert decode(EVERY_CODE).tolist() == [expand(code) for code in range(256)]
 

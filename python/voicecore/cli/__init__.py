@@ -56,6 +56,7 @@ def _common(
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs one command line (`sys.argv` without one) and exits with its code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    output.stdout_is_audio(False)
     try:
         status = app(arguments, prog_name="voicecore", standalone_mode=False) or output.OK
         sys.stdout.flush()

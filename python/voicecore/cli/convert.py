@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
 import typer
 
@@ -55,13 +55,15 @@ def convert(
 ) -> None:
     """Convert audio between rates, channels and encodings.
 
-    Works as a stream, in constant memory. A WAV that goes to a pipe has streaming sizes (0xFFFFFFFF). An IN that is
-    cut short is an error; what there was of it is in OUT.
+    Works as a stream, in constant memory. A WAV that goes to a pipe has streaming sizes (0xFFFFFFFF).
+
+    An IN that is cut short is an error; what there was of it is in OUT.
     """
+    output.stdout_is_audio(target == STANDARD)
     assumed = raw_format(in_rate, in_encoding, in_channels)
     _refuse_same_file(source, target)
-    job = _Job(InputReader(shown(source), assumed), target, raw, quality)
-    job.wanted = (encoding, rate, channels)
+    wanted = _Wanted(encoding, rate, channels, quality.value)
+    job = _Job(InputReader(shown(source), assumed), wanted, target, raw)
     with open_input(source) as descriptor:
         job.run(descriptor)
     _tell(job, as_json)
@@ -76,16 +78,31 @@ def raw_format(rate: int | None, encoding: str | None, channels: int | None) -> 
     return AudioFormat(encoding or "pcm_s16le", rate, channels or 1)  # type: ignore[arg-type] # checked there
 
 
+class _Wanted(NamedTuple):
+    """What the options say of OUT; None: as IN."""
+
+    encoding: str | None
+    rate: int | None
+    channels: int | None
+    quality: Literal["hq", "voice", "low_latency"]
+
+    def of(self, source: AudioFormat) -> AudioFormat:
+        """The format of OUT for this IN."""
+        return AudioFormat(
+            self.encoding or source.encoding,  # type: ignore[arg-type] # checked there
+            source.sample_rate if self.rate is None else self.rate,
+            source.channels if self.channels is None else self.channels,
+        )
+
+
 class _Job:
     """One conversion: the input's format, once it is known, decides the rest."""
 
-    wanted: tuple[str | None, int | None, int | None]  # encoding, rate, channels
-
-    def __init__(self, reader: InputReader, target: Path, raw: bool, quality: Quality) -> None:
+    def __init__(self, reader: InputReader, wanted: _Wanted, target: Path, raw: bool) -> None:
         self.reader = reader
+        self._wanted = wanted
         self._target = target
         self._raw = raw
-        self._quality = quality
         self._transcoder: Transcoder | None = None
         self.writer: AudioWriter | None = None
 
@@ -96,7 +113,6 @@ class _Job:
                 self._pass(self.reader.feed(block))
             self._pass(self.reader.finish())
             self._finish()
-            self.reader.check_complete()
         except CodecError as error:
             if self.writer is not None:
                 error.add_note(f"{self.writer.seconds:.3f} s were written to {self._target}")
@@ -116,19 +132,15 @@ class _Job:
         self.writer.write(self._transcoder.process(samples))
 
     def _start(self, source: AudioFormat) -> None:
-        encoding, rate, channels = self.wanted
-        target = AudioFormat(
-            encoding or source.encoding,  # type: ignore[arg-type] # checked there
-            source.sample_rate if rate is None else rate,
-            source.channels if channels is None else channels,
-        )
-        self._transcoder = Transcoder(source, target, quality=self._quality.value)
+        target = self._wanted.of(source)
+        self._transcoder = Transcoder(source, target, quality=self._wanted.quality)
         self.writer = AudioWriter(self._target, target, raw=self._raw)
 
     def _finish(self) -> None:
-        if self._transcoder is None or self.writer is None:
-            return
-        self.writer.write(self._transcoder.flush())
+        if self._transcoder is not None and self.writer is not None:
+            self.writer.write(self._transcoder.flush())
+        self.reader.check_complete()
+        assert self._transcoder is not None
         dangling = self._transcoder.dangling_bytes
         if dangling:
             frame = self._transcoder.source.frame_bytes
@@ -153,7 +165,7 @@ def _tell(job: _Job, as_json: bool) -> None:
             "in": {**describe(job.reader.format), "seconds": round(job.reader.seconds, 6)},
             "out": {**describe(writer.format), "seconds": round(writer.seconds, 6), "path": str(writer.path)},
         }
-        output.print_json(value, to_stderr=writer.path == STANDARD)
+        output.print_json(value)
     elif sys.stderr.isatty():
         output.note(f"{writer.path}: {writer.seconds:.3f} s, {writer.format}")
 

@@ -1,6 +1,7 @@
 """What every command says, and how: exit codes, errors as one line or one JSON object, help texts.
 
-Results go to stdout, progress and errors to stderr; with `--json` an error goes to stdout too, as JSON.
+Results go to stdout, progress and errors to stderr; with `--json` an error goes to stdout too, as JSON, unless
+stdout carries audio.
 """
 
 from __future__ import annotations
@@ -34,13 +35,23 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 def epilog(*examples: tuple[str, str], after: str = EXIT_CODES) -> str:
     """The examples below a command's help: command lines, each with an optional remark."""
-    lines = [f"  [cyan]{line}[/cyan]" + (f"  [dim]{remark}[/dim]" if remark else "") for line, remark in examples]
+    lines = [f"  [cyan]{line}[/cyan]" + (f"  [dim]# {remark}[/dim]" if remark else "") for line, remark in examples]
     return "\n\n".join(["[bold]Examples[/bold]", *lines, after])
 
 
+_stdout_is_audio = False  # the process has one stdout: what it carries is state of the process
+
+
+def stdout_is_audio(carries: bool = True) -> None:
+    """Says that samples go to stdout, so that JSON goes to stderr."""
+    global _stdout_is_audio
+    _stdout_is_audio = carries
+
+
 def print_json(value: Any) -> None:
-    """One line of JSON on stdout, at once."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+    """One line of JSON, at once."""
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    print(line, file=sys.stderr if _stdout_is_audio else sys.stdout, flush=True)
 
 
 def note(text: str) -> None:

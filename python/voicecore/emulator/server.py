@@ -6,13 +6,16 @@ nothing with the client's), a plain GET is answered as the vendors answer a heal
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
 import h11
 import trio
+import trio.testing
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketRequest, wrap_server_stream
 
 from voicecore.emulator.ears import Ears, open_ears
@@ -38,8 +41,16 @@ class Emulator:
     voice: Voice
     ears: Ears
     profile: Profile
+    by_path: Mapping[str, Dialect]
+    nursery: trio.Nursery
     connections: int = 0
-    by_path: Mapping[str, Dialect] = field(default_factory=dict)
+
+    async def open_stream(self, url: str, ssl_context: ssl.SSLContext | None = None) -> trio.abc.Stream:
+        """A connection through memory, for `connect_tts(open_stream=...)`: no socket, so it runs on a virtual clock."""
+        await trio.lowlevel.checkpoint()
+        ours, theirs = trio.testing.memory_stream_pair()
+        self.nursery.start_soon(_serve, self, theirs)
+        return ours
 
 
 @asynccontextmanager
@@ -68,13 +79,13 @@ async def run_emulator(
         by_path = profile.dialects()
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
         urls = {dialect.name: f"ws://{shown}:{address[1]}{path}" for path, dialect in by_path.items()}
-        emulator = Emulator(urls, speaker, listener, profile, by_path=by_path)
-        nursery.start_soon(trio.serve_listeners, lambda stream: _serve(emulator, stream), listeners)
+        emulator = Emulator(urls, speaker, listener, profile, by_path, nursery)
+        nursery.start_soon(trio.serve_listeners, partial(_serve, emulator), listeners)
         yield emulator
         nursery.cancel_scope.cancel()
 
 
-async def _serve(emulator: Emulator, stream: trio.SocketStream) -> None:
+async def _serve(emulator: Emulator, stream: trio.abc.HalfCloseableStream) -> None:
     try:
         head = await _read_head(stream)
         if head is None:
@@ -104,7 +115,7 @@ class _Head:
         return next((value for key, value in self.headers if key == name.encode()), b"")
 
 
-async def _read_head(stream: trio.SocketStream) -> _Head | None:
+async def _read_head(stream: trio.abc.HalfCloseableStream) -> _Head | None:
     parser = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
     raw = bytearray()
     with trio.move_on_after(HEAD_SECONDS):
@@ -124,7 +135,7 @@ async def _read_head(stream: trio.SocketStream) -> _Head | None:
     return None
 
 
-async def _answer_plain(emulator: Emulator, head: _Head, stream: trio.SocketStream) -> None:
+async def _answer_plain(emulator: Emulator, head: _Head, stream: trio.abc.HalfCloseableStream) -> None:
     """60db answers `200 ok` to a GET on its WebSocket's port; so does every path that we serve."""
     path = urlsplit(head.target).path
     known = path in emulator.by_path or path in ("/", "/ws/health")
@@ -136,7 +147,7 @@ async def _answer_plain(emulator: Emulator, head: _Head, stream: trio.SocketStre
 class _Replayed(trio.abc.HalfCloseableStream):
     """A stream of which the first bytes were read already."""
 
-    def __init__(self, read: bytes, stream: trio.SocketStream) -> None:
+    def __init__(self, read: bytes, stream: trio.abc.HalfCloseableStream) -> None:
         self._read = read
         self._stream = stream
 

@@ -194,10 +194,8 @@ impl<'m> Walk<'_, 'm> {
     fn after_value(&mut self) -> Result<Option<Peek>> {
         while let Some(&open) = self.open.last() {
             let next = match open {
-                Open::Array => {
-                    self.node = None;
-                    self.json.array_step().map_err(fault)?
-                }
+                // Nothing below an array is wanted: `node` stays `None` until the array ends.
+                Open::Array => self.json.array_step().map_err(fault)?,
                 Open::Object(at) => {
                     let key = self.json.next_key().map_err(fault)?;
                     let member = key.map(|key| self.scanner.step(at, key));

@@ -91,7 +91,7 @@ pub struct Transcoder {
     stages: Stages,
     /// Frames of the source that went into the stages.
     fed: u64,
-    /// The fault that ended the stream.
+    /// The fault of a header that no stages fit. The intake keeps its own faults, and repeats them.
     failed: Option<Error>,
     frames: Vec<u8>,
     text: Vec<u8>,
@@ -248,9 +248,9 @@ impl Transcoder {
         if let Some(stages) = rebuilt {
             self.stages = stages;
         }
-        self.failed = fault.clone();
         let written = self.convert(frames, out)?;
         match fault {
+            // With audio before it, the fault waits: the intake repeats it at the next call.
             Some(fault) if written == 0 => Err(fault),
             _ => Ok(written),
         }
@@ -277,7 +277,7 @@ impl Transcoder {
     fn flush_cut(&mut self, frames: &mut Vec<u8>, mut out: Samples<'_>) -> Result<usize> {
         let mut intake = self.intake.clone();
         if let Err(fault) = intake.finish(frames) {
-            self.failed = Some(fault.clone());
+            self.intake = intake;
             return Err(fault);
         }
         let channels = self.target.channels;

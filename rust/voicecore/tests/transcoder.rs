@@ -462,6 +462,7 @@ fn audio_before_a_fault_is_delivered_then_the_fault_stays() {
     assert_eq!(transcoder.process_into(&other[..30], Samples::I16(&mut out)), Ok(0));
     let error = transcoder.flush_into(Samples::I16(&mut out)).unwrap_err();
     assert!(matches!(error, Error::Container { offset: 20, .. }), "{error:?}");
+    assert_eq!(transcoder.process_into(b"fmt ", Samples::I16(&mut out)), Err(error));
 }
 
 #[test]
@@ -471,6 +472,20 @@ fn a_flush_releases_what_was_held_back() {
     {
         let stream = [&start[..], held.as_bytes()].concat();
         assert_eq!(run_ok(wav(format), format, &stream), Audio::U8(held.as_bytes().to_vec()));
+    }
+}
+
+#[test]
+fn the_size_of_the_tail_is_exact_with_held_bytes_too() {
+    let (source, target) = (raw(Mulaw, 48_000, 1), raw(Mulaw, 11_025, 1));
+    for len in 2..64 {
+        let stream = [&header(source, 0)[..], &vec![1; len], b"RI"].concat();
+        let mut transcoder = Transcoder::new(wav(source), target, Quality::LowLatency).unwrap();
+        transcoder.process_into(&stream, Samples::U8(&mut [0; 99])).unwrap();
+        let needed = transcoder.flush_frames_max();
+        let error = transcoder.flush_into(Samples::U8(&mut vec![0; needed - 1])).unwrap_err();
+        assert_eq!(error, Error::OutputTooSmall { needed, got: needed - 1 });
+        assert_eq!(transcoder.flush_into(Samples::U8(&mut vec![0; needed])), Ok(needed));
     }
 }
 
@@ -521,7 +536,7 @@ fn lens() -> impl Strategy<Value = Vec<usize>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn any_cut_of_a_raw_stream_gives_the_same(

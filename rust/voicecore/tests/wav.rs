@@ -299,6 +299,10 @@ fn broken_headers() {
             other => panic!("{other:?}"),
         }
     }
+    // The format of one header does not stand in for that of the next.
+    let second = Wav::new().chunk(b"data", b"efgh").0;
+    let error = fails(&[chunk_of(b"abcd"), second].concat());
+    assert!(error.to_string().contains("fmt chunk before data"), "{error}");
     for wrong in [(0, 1), (1, 0), (3_999, 1), (192_001, 1), (16_000, 65)] {
         let (sample_rate, channels) = wrong;
         let fmt = fmt(1, 16, AudioFormat { sample_rate, channels, ..speech() });

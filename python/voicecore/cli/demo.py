@@ -1,0 +1,3 @@
+import typer
+EPILOG=""
+def demo() -> None: ...

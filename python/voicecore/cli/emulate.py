@@ -1,0 +1,210 @@
+"""`voicecore emulate`: every vendor's protocol, served on this machine until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import trio
+import typer
+
+from voicecore.cli import output
+from voicecore.errors import ConfigurationError, ConnectionFailedError
+from voicecore.secret import Secret
+
+if TYPE_CHECKING:
+    from voicecore.emulator import Emulator, Profile
+
+EPILOG = output.epilog(
+    ("voicecore emulate", "then, elsewhere: DEEPDUB_API_KEY=any voicecore say ... --url ..."),
+    ("voicecore emulate --port 0 --json", "a free port; one line of JSON when it is ready"),
+    ("MY_KEY=secret voicecore emulate --key-env MY_KEY", "accept exactly this key"),
+    ("voicecore emulate --dictation --refusal in-band --pace 1", ""),
+    after=f"Ctrl-C or SIGTERM ends it, with exit code 0.\n\n{output.EXIT_CODES}",
+)
+
+
+class VoiceEngine(StrEnum):
+    """What speaks."""
+
+    AUTO = "auto"
+    ESPEAK = "espeak"
+    TONE = "tone"
+
+
+class EarsEngine(StrEnum):
+    """What listens."""
+
+    AUTO = "auto"
+    POCKETSPHINX = "pocketsphinx"
+    NONE = "none"
+
+
+class Refusal(StrEnum):
+    """How a bad key is refused."""
+
+    VENDOR = "vendor"
+    HTTP = "http"
+    IN_BAND = "in-band"
+    SILENT = "silent"
+
+
+class Handshake(StrEnum):
+    """When 60db says `connected`."""
+
+    AFTER_START = "after-start"
+    BEFORE_START = "before-start"
+
+
+class Envelope(StrEnum):
+    """The form of 60db's `connection_established`."""
+
+    OBJECT = "object"
+    BOOLEAN = "boolean"
+
+
+class Frames(StrEnum):
+    """The WebSocket frames of Deepdub's audio messages."""
+
+    BINARY = "binary"
+    TEXT = "text"
+
+
+class LastAudio(StrEnum):
+    """Where Deepdub's last audio travels."""
+
+    IN_LAST = "in-last"
+    BEFORE_LAST = "before-last"
+
+
+def emulate(
+    host: Annotated[str, typer.Option(help="Where to listen. Only this machine can connect to the default.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when it is ready.")] = False,
+    key_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Accept only the key in the environment variable NAME."),
+    ] = None,
+    voice: Annotated[VoiceEngine, typer.Option(help="What speaks.")] = VoiceEngine.AUTO,
+    ears: Annotated[EarsEngine, typer.Option(help="What listens.")] = EarsEngine.AUTO,
+    dictation: Annotated[
+        bool, typer.Option("--dictation", help="Recognise any English words, not only the demo's phrases.")
+    ] = False,
+    refusal: Annotated[Refusal, typer.Option(help="How a bad key is refused.")] = Refusal.VENDOR,
+    handshake: Annotated[
+        Handshake, typer.Option(help="When 60db says `connected`.")
+    ] = Handshake.AFTER_START,
+    envelope: Annotated[
+        Envelope, typer.Option(help="The form of 60db's `connection_established`.")
+    ] = Envelope.OBJECT,
+    deepdub_frames: Annotated[
+        Frames, typer.Option(help="The frames of Deepdub's audio messages.")
+    ] = Frames.BINARY,
+    deepdub_last_audio: Annotated[
+        LastAudio, typer.Option(help="Deepdub's last audio: with the end, or in a message before it.")
+    ] = LastAudio.IN_LAST,
+    max_contexts: Annotated[
+        int | None, typer.Option(min=1, help="Refuse more utterances at once on one connection.")
+    ] = None,
+    pace: Annotated[
+        float, typer.Option(min=0.0, help="How much faster than real time audio is sent; 0: at once.")
+    ] = 0.0,
+    chunk_seconds: Annotated[
+        float, typer.Option(min=0.01, max=10.0, help="The length of one audio message.")
+    ] = 0.2,
+    no_credit: Annotated[bool, typer.Option("--no-credit", help="Every account is out of credit.")] = False,
+) -> None:
+    """Serve every vendor's protocol on this machine, with a real voice and real ears. No network, no key.
+
+    Any key is accepted that is not empty and does not begin with "bad", so that a refusal can be tried too.
+    """
+    from voicecore.emulator import Profile
+
+    profile = Profile(
+        key=_key(key_env),
+        refusal=_underscored(refusal),
+        no_credit=no_credit,
+        max_contexts=max_contexts,
+        chunk_seconds=chunk_seconds,
+        pace=pace,
+        deepdub_frames=_underscored(deepdub_frames),
+        deepdub_last_audio=_underscored(deepdub_last_audio),
+        sixtydb_handshake=_underscored(handshake),
+        sixtydb_envelope=_underscored(envelope),
+    )
+    trio.run(_serve, profile, host, port, voice.value, ears.value, dictation, as_json)
+
+
+def _key(variable: str | None) -> Secret | None:
+    if variable is None:
+        return None
+    if not (text := os.environ.get(variable)):
+        raise ConfigurationError(f"--key-env: the environment variable {variable} is not set")
+    return Secret(text)
+
+
+def _underscored(choice: StrEnum) -> Any:
+    """The profile's spelling of a choice."""
+    return choice.value.replace("-", "_")
+
+
+async def _serve(
+    profile: Profile, host: str, port: int, voice: str, ears: str, dictation: bool, as_json: bool
+) -> None:
+    from voicecore.emulator import run_emulator
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_stop_on_signal, nursery.cancel_scope)
+        try:
+            async with run_emulator(
+                profile, host=host, port=port, voice=voice, ears=ears, dictation=dictation
+            ) as emulator:
+                _announce(emulator, dictation, as_json)
+                await trio.sleep_forever()
+        except* OSError as group:
+            raise _cannot_listen(host, port, output.the_one(group)) from None
+
+
+async def _stop_on_signal(
+    scope: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Cancels everything at the first SIGINT or SIGTERM, also while clients are connected."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+def _cannot_listen(host: str, port: int, error: BaseException) -> ConnectionFailedError:
+    why = getattr(error, "strerror", None) or str(error)
+    return ConnectionFailedError(f"cannot listen on {host}:{port}: {why}")
+
+
+def _announce(emulator: Emulator, dictation: bool, as_json: bool) -> None:
+    if as_json:
+        output.print_json({"ready": True, "urls": emulator.urls})
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("[bold]voicecore emulator[/bold]")
+    for title, text in banner(emulator, dictation):
+        console.print(f"  [dim]{title:<6}[/dim] {text}", markup=True)
+    for name, url in emulator.urls.items():
+        console.print(f"  [cyan]{name:<16}[/cyan] {url}")
+    console.print("Ctrl-C ends it.")
+
+
+def banner(emulator: Emulator, dictation: bool) -> list[tuple[str, str]]:
+    """What the emulator speaks with, listens with, and lets in."""
+    rule = (
+        'any key that is not empty and does not begin with "bad"'
+        if emulator.profile.key is None
+        else "exactly the key that --key-env names"
+    )
+    return [("voice", describe_voice(emulator)), ("ears", describe_ears(emulator)), ("key", rule)]
