@@ -151,19 +151,10 @@ class _Session:
 
     async def _new_link(self) -> Link:
         """Opens a connection and waits until the vendor accepts work."""
-        settings = self._settings
         began = trio.current_time()
         stream = await self._open_stream()
-        try:
-            url, headers = settings.dialect.upgrade(settings.url, settings.key)
-            protocol = Protocol(settings.dialect, Role.CLIENT)
-            connection = Connection(
-                protocol, url, headers, deadlines=settings.deadlines, buffered_seconds=settings.max_buffered
-            )
-            connection.start(began)
-        except BaseException:
-            await trio.aclose_forcefully(stream)
-            raise
+        connection = self._new_connection()
+        connection.start(began)
         link = Link(connection, stream)
         self._links.add(link)
         self._nursery.start_soon(self._run_link, link)
@@ -173,6 +164,13 @@ class _Session:
             link.abort()
             raise
         return link
+
+    def _new_connection(self) -> Connection:
+        """In a frame of its own: the key is in the URL or the headers, and no frame of a traceback may hold it."""
+        settings = self._settings
+        url, headers = settings.dialect.upgrade(settings.url, settings.key)
+        protocol = Protocol(settings.dialect, Role.CLIENT)
+        return Connection(protocol, url, headers, deadlines=settings.deadlines, buffered_seconds=settings.max_buffered)
 
     async def _open_stream(self) -> trio.abc.Stream:
         limit = self._settings.deadlines.connect

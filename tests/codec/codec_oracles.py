@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from itertools import pairwise
 from types import ModuleType
 
 import numpy as np
@@ -101,4 +102,4 @@ def quantised(floats: npt.NDArray[np.float32]) -> I16:
 def cut(data: bytes, cuts: list[int]) -> list[bytes]:
     """`data` in pieces; the cuts may lie anywhere, also twice at the same place."""
     edges = [0, *sorted(at % (len(data) + 1) for at in cuts), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]

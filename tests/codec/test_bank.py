@@ -5,7 +5,7 @@ import pytest
 from codec_oracles import noise
 
 from voicecore import AudioFormat, codec
-from voicecore.errors import ConfigurationError, CodecError, InvalidBufferError
+from voicecore.errors import CodecError, ConfigurationError, InvalidBufferError
 
 SOURCES = [
     AudioFormat("pcm_s16le", 48000, 2),

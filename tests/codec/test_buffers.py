@@ -201,11 +201,13 @@ def test_out_for_several_channels_is_flat_or_wide():
             codec.encode_mulaw(stereo, out=out)
 
 
-def test_results_own_their_memory():
-    first = codec.encode_mulaw(PCM)
+@pytest.mark.parametrize("pcm", [PCM, PCM.reshape(500, 2)], ids=["mono", "stereo"])
+def test_results_own_their_memory(pcm):
+    first = codec.encode_mulaw(pcm)
     assert first.flags.owndata
+    assert first.flags.c_contiguous
     assert first.flags.writeable
-    assert not np.shares_memory(first, codec.encode_mulaw(PCM))
+    assert not np.shares_memory(first, codec.encode_mulaw(pcm))
 
 
 def test_a_view_keeps_out_alive():

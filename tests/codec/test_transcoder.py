@@ -161,9 +161,10 @@ def test_a_long_chunk_from_mutable_memory_and_into_out(frames):
 def test_a_huge_wav_result_is_no_view_of_a_far_larger_array():
     source = AudioFormat("pcm_s16le", 48000, container="wav")
     transcoder = codec.Transcoder(source, AudioFormat("pcm_s16le", 48000))
-    result = transcoder.process(wav(2000, rate=48000) + bytes(2000))
-    assert result.base is None
-    assert len(result) <= 1000
+    pcm = noise(960)
+    result = transcoder.process(wav(0, rate=48000) + pcm.tobytes())
+    assert result.flags.owndata
+    assert np.array_equal(result, pcm[: len(result)])
 
 
 def test_dangling_bytes_are_dropped_and_counted():
@@ -185,8 +186,8 @@ def test_reset_forgets():
 
 def test_a_container_fault():
     transcoder = codec.Transcoder(AudioFormat("pcm_s16le", 8000, container="wav"), AudioFormat("pcm_s16le", 8000))
-    with pytest.raises(ContainerError, match="expected"):
-        transcoder.process(wav(0, tag=1, channels=0))
+    with pytest.raises(ContainerError):
+        transcoder.process(wav(0)[:12] + b"fmt \0\0\0\0")
     with pytest.raises(ContainerError):  # the stream has ended
         transcoder.process(b"\0\0")
     transcoder.reset()

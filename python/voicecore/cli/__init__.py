@@ -60,6 +60,6 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     try:
         status = app(arguments, prog_name="voicecore", standalone_mode=False) or output.OK
         sys.stdout.flush()
-    except BaseException as error:  # the edge of the process; what is nobody's error is raised again
+    except BaseException as error:  # noqa: BLE001 - the edge of the process; a bug is raised again
         status = output.fail(error, as_json="--json" in arguments)
     sys.exit(status)

@@ -38,9 +38,7 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A WAV or raw file; - for stdin.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A WAV file; - for stdout.")],
     rate: Annotated[int | None, typer.Option(help="Sample rate of OUT in Hz. Default: as IN.")] = None,
-    encoding: Annotated[
-        str | None, typer.Option(metavar=ENCODINGS, help="Encoding of OUT. Default: as IN.")
-    ] = None,
+    encoding: Annotated[str | None, typer.Option(metavar=ENCODINGS, help="Encoding of OUT. Default: as IN.")] = None,
     channels: Annotated[int | None, typer.Option(help="Channels of OUT. Default: as IN.")] = None,
     quality: Annotated[Quality, typer.Option(help="Of the sample-rate conversion.")] = Quality.HQ,
     in_rate: Annotated[int | None, typer.Option(help="IN is raw, at this rate in Hz.")] = None,

@@ -26,6 +26,10 @@ EPILOG = output.epilog(
 )
 
 
+TONE, DEAF = "tone", "none"  # the engines that stand in
+NOT_INSTALLED = "; for more: pip install 'voicecore[emulator]'"
+
+
 class VoiceEngine(StrEnum):
     """What speaks."""
 
@@ -95,15 +99,9 @@ def emulate(
         bool, typer.Option("--dictation", help="Recognise any English words, not only the demo's phrases.")
     ] = False,
     refusal: Annotated[Refusal, typer.Option(help="How a bad key is refused.")] = Refusal.VENDOR,
-    handshake: Annotated[
-        Handshake, typer.Option(help="When 60db says `connected`.")
-    ] = Handshake.AFTER_START,
-    envelope: Annotated[
-        Envelope, typer.Option(help="The form of 60db's `connection_established`.")
-    ] = Envelope.OBJECT,
-    deepdub_frames: Annotated[
-        Frames, typer.Option(help="The frames of Deepdub's audio messages.")
-    ] = Frames.BINARY,
+    handshake: Annotated[Handshake, typer.Option(help="When 60db says `connected`.")] = Handshake.AFTER_START,
+    envelope: Annotated[Envelope, typer.Option(help="The form of 60db's `connection_established`.")] = Envelope.OBJECT,
+    deepdub_frames: Annotated[Frames, typer.Option(help="The frames of Deepdub's audio messages.")] = Frames.BINARY,
     deepdub_last_audio: Annotated[
         LastAudio, typer.Option(help="Deepdub's last audio: with the end, or in a message before it.")
     ] = LastAudio.IN_LAST,
@@ -113,9 +111,7 @@ def emulate(
     pace: Annotated[
         float, typer.Option(min=0.0, help="How much faster than real time audio is sent; 0: at once.")
     ] = 0.0,
-    chunk_seconds: Annotated[
-        float, typer.Option(min=0.01, max=10.0, help="The length of one audio message.")
-    ] = 0.2,
+    chunk_seconds: Annotated[float, typer.Option(min=0.01, max=10.0, help="The length of one audio message.")] = 0.2,
     no_credit: Annotated[bool, typer.Option("--no-credit", help="Every account is out of credit.")] = False,
 ) -> None:
     """Serve every vendor's protocol on this machine, with a real voice and real ears. No network, no key.
@@ -152,9 +148,7 @@ def _underscored(choice: StrEnum) -> Any:
     return choice.value.replace("-", "_")
 
 
-async def _serve(
-    profile: Profile, host: str, port: int, voice: str, ears: str, dictation: bool, as_json: bool
-) -> None:
+async def _serve(profile: Profile, host: str, port: int, voice: str, ears: str, dictation: bool, as_json: bool) -> None:
     from voicecore.emulator import run_emulator
 
     async with trio.open_nursery() as nursery:
@@ -163,7 +157,7 @@ async def _serve(
             async with run_emulator(
                 profile, host=host, port=port, voice=voice, ears=ears, dictation=dictation
             ) as emulator:
-                _announce(emulator, dictation, as_json)
+                _announce(emulator, as_json)
                 await trio.sleep_forever()
         except* OSError as group:
             raise _cannot_listen(host, port, output.the_one(group)) from None
@@ -185,7 +179,7 @@ def _cannot_listen(host: str, port: int, error: BaseException) -> ConnectionFail
     return ConnectionFailedError(f"cannot listen on {host}:{port}: {why}")
 
 
-def _announce(emulator: Emulator, dictation: bool, as_json: bool) -> None:
+def _announce(emulator: Emulator, as_json: bool) -> None:
     if as_json:
         output.print_json({"ready": True, "urls": emulator.urls})
         return
@@ -193,14 +187,14 @@ def _announce(emulator: Emulator, dictation: bool, as_json: bool) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     console.print("[bold]voicecore emulator[/bold]")
-    for title, text in banner(emulator, dictation):
+    for title, text in banner(emulator):
         console.print(f"  [dim]{title:<6}[/dim] {text}", markup=True)
     for name, url in emulator.urls.items():
         console.print(f"  [cyan]{name:<16}[/cyan] {url}")
     console.print("Ctrl-C ends it.")
 
 
-def banner(emulator: Emulator, dictation: bool) -> list[tuple[str, str]]:
+def banner(emulator: Emulator) -> list[tuple[str, str]]:
     """What the emulator speaks with, listens with, and lets in."""
     rule = (
         'any key that is not empty and does not begin with "bad"'
@@ -208,3 +202,19 @@ def banner(emulator: Emulator, dictation: bool) -> list[tuple[str, str]]:
         else "exactly the key that --key-env names"
     )
     return [("voice", describe_voice(emulator)), ("ears", describe_ears(emulator)), ("key", rule)]
+
+
+def describe_voice(emulator: Emulator) -> str:
+    """The engine that speaks."""
+    return f"a tone for each word{NOT_INSTALLED}" if emulator.voice.name == TONE else emulator.voice.name
+
+
+def describe_ears(emulator: Emulator) -> str:
+    """The engine that listens, and what it can understand."""
+    return f"none{NOT_INSTALLED}" if emulator.ears.name == DEAF else emulator.ears.description
+
+
+def missing_engines(emulator: Emulator) -> list[str]:
+    """What the emulator does without, since the extra is not installed."""
+    voice = ["a voice"] if emulator.voice.name == TONE else []
+    return [*voice, "ears"] if emulator.ears.name == DEAF else voice

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -88,7 +89,11 @@ def the_one(error: BaseException) -> BaseException:
 
 
 def _exit_code(error: BaseException) -> int:
+    from voicecore.emulator.worker import EngineError  # only once something failed
+
     match error:
+        case EngineError():
+            return FAILED
         case ConfigurationError() | FormatError() | StateError():
             return USAGE
         case Base64Error() | MessageError():
@@ -134,7 +139,5 @@ def _usage(error: Any, as_json: bool) -> int:
 
 def _give_up_stdout() -> None:
     """Nobody reads stdout any more: what is still buffered must not fail at the interpreter's exit."""
-    try:
+    with suppress(OSError, ValueError):  # stdout may be no file, as in a test
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass  # stdout is no file, as in a test: nothing will be flushed to a pipe

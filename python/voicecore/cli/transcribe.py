@@ -15,7 +15,7 @@ from voicecore.audio import AudioFormat
 from voicecore.cli import output
 from voicecore.cli.convert import ENCODINGS, describe, raw_format
 from voicecore.cli.wavfile import BLOCK_BYTES, InputReader, open_input, shown
-from voicecore.errors import CodecError, ConfigurationError
+from voicecore.errors import ConfigurationError
 from voicecore.events import Transcript
 from voicecore.session import SttStream, connect_stt
 from voicecore.vendors import find_dialect

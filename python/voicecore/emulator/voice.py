@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 import numpy as np
+import numpy.typing as npt
 import trio
 
 from voicecore.emulator.worker import Background, EngineError, Pool
@@ -34,9 +35,7 @@ class Voice(ABC):
     name: str
     sample_rate: int
 
-    def speak(
-        self, text: str, *, language: str = "en", speed: float = 1.0
-    ) -> AbstractAsyncContextManager[Speech]:
+    def speak(self, text: str, *, language: str = "en", speed: float = 1.0) -> AbstractAsyncContextManager[Speech]:
         """Read `text` aloud, whatever it holds; text that says nothing gives no audio.
 
         `language` is a code such as `en`, `en-GB` or `hi-IN`; one that the engine does not have is read as
@@ -103,7 +102,7 @@ class EspeakVoice(Voice):
 
     async def _fetch(self, speech: _FetchedSpeech, text: str, language: str, speed: float) -> None:
         with speech.fetching():
-            if not text.strip():
+            if not text.replace("\0", " ").strip():
                 return
             async with self.pool.lease() as worker:
                 header = {"language": language, "words_per_minute": WORDS_PER_MINUTE * speed}
@@ -194,7 +193,8 @@ class ToneVoice(Voice):
         phase = 2 * np.pi * hertz / self.sample_rate * np.arange(frames)
         wave = np.sin(phase) + 0.3 * np.sin(2 * phase)
         edge = np.minimum(np.arange(frames), np.arange(frames)[::-1]) / (FADE_SECONDS * self.sample_rate)
-        return np.rint(TONE_AMPLITUDE * wave * np.minimum(edge, 1.0)).astype("<i2").tobytes()
+        samples: npt.NDArray[np.int16] = np.rint(TONE_AMPLITUDE * wave * np.minimum(edge, 1.0)).astype("<i2")
+        return samples.tobytes()
 
 
 class _ToneSpeech:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import espeakng_loader
+import espeakng_loader  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
 if TYPE_CHECKING:
     from voicecore.emulator.workers.framing import Answer, Emit, Frame, Header, serve
@@ -110,13 +110,13 @@ def voice_names(language: str) -> list[str]:
 def synthesize(library: ctypes.CDLL, text: bytes, deliver: Callable[[bytes], bool]) -> None:
     """Read the UTF-8 `text` aloud. It is plain text: neither SSML nor phoneme codes are interpreted."""
 
-    @Callback
-    def on_audio(samples: Any, count: int, events: Any) -> int:
+    def on_audio(samples: Any, count: int, events: object) -> int:
         if not samples or count <= 0:
             return 0
         return 0 if deliver(ctypes.string_at(samples, 2 * count)) else 1  # 1 stops the synthesis
 
-    library.espeak_SetSynthCallback(on_audio)
+    callback = Callback(on_audio)  # held here for as long as the library may call it
+    library.espeak_SetSynthCallback(callback)
     library.espeak_ng_SetRandSeed(ctypes.c_long(1))
     data = text.replace(b"\0", b" ") + b"\0"
     size = ctypes.c_size_t(len(data))

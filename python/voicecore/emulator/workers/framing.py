@@ -53,7 +53,7 @@ class FrameParser:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | bytearray) -> None:
         self._buffer += data
 
     def next(self) -> Frame | None:
@@ -88,17 +88,22 @@ def serve(start: Start) -> None:
     """Read the setup frame, call `start` with its header, then answer requests until stdin closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's business; stdin closes when it ends
     output = _private_stdout()
+    answer = _start(start, output)
+    while answer is not None and (request := _read_frame()) is not None:
+        _write(output, {"id": request.header["id"], **_outcome(answer, request, output)})
+
+
+def _start(start: Start, output: int) -> Answer | None:
     setup = _read_frame()
     if setup is None:
-        return
+        return None
     try:
         ready, answer = start(setup.header)
     except Exception as error:  # noqa: BLE001  the process edge: the server reports what stopped the engine
-        return _write(output, {"kind": "error", "message": _describe(error)})
+        _write(output, {"kind": "error", "message": _describe(error)})
+        return None
     _write(output, {"kind": "ready", **ready})
-    while (request := _read_frame()) is not None:
-        _write(output, {"id": request.header["id"], **_outcome(answer, request, output)})
-    return None
+    return answer
 
 
 def _outcome(answer: Answer, request: Frame, output: int) -> Header:

@@ -165,6 +165,8 @@ fn new_array<'py, T: Item>(
     data: *mut std::ffi::c_void,
 ) -> PyResult<Bound<'py, PyUntypedArray>> {
     let mut dims = [shape.frames, shape.width()].map(|dim| dim.min(isize::MAX as usize) as isize);
+    // Without `data`, any flag would ask for Fortran order.
+    let flags = if data.is_null() { 0 } else { npyffi::NPY_ARRAY_WRITEABLE };
     let ndim = if shape.channels.is_some() { 2 } else { 1 };
     // SAFETY: `dims` has `ndim` entries; the reference to the dtype is taken over; a null result has
     // set an exception. An array over `data` gets its base from the caller, which keeps it alive.
@@ -177,7 +179,7 @@ fn new_array<'py, T: Item>(
             dims.as_mut_ptr(),
             std::ptr::null_mut(),
             data,
-            npyffi::NPY_ARRAY_WRITEABLE,
+            flags,
             std::ptr::null_mut(),
         );
         Ok(Bound::from_owned_ptr_or_err(py, array)?.cast_into_unchecked())

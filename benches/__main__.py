@@ -1,0 +1,103 @@
+"""`python -m benches [--json PATH] [--only TEXT]`: one table of ratios against the goals."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benches.cases import Case, cases
+from benches.method import Result, measure, pin_to_one_core
+from benches.two_cores import speedup
+
+COLUMNS = ["kernel", "size", "ours", "peer", "peer's", "ratio", "goal", ""]
+TWO_CORES_GOAL = 1.8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    parser.add_argument("--only", default="", help="only the kernels whose name contains this")
+    options = parser.parse_args()
+    all_cores = os.sched_getaffinity(0)
+    pin_to_one_core()
+    console = Console(width=110)
+    rows = [row for case in cases() if options.only in case.name for row in rows_of(case, measure(case.contenders))]
+    if options.only in "two cores" and len(all_cores) > 1:
+        os.sched_setaffinity(0, all_cores)
+        rows.append(row("bank on two cores", "1 -> 2 threads", None, "one core", None, speedup(), TWO_CORES_GOAL))
+    console.print(table(rows))
+    missed = [row for row in rows if row["met"] is False]
+    console.print(f"{sum(row['met'] is True for row in rows)} goals met, {len(missed)} missed")
+    if options.json:
+        machine = {"python": platform.python_version(), "machine": platform.platform(), "load": os.getloadavg()}
+        options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1))
+
+
+def rows_of(case: Case, result: Result) -> list[dict[str, Any]]:
+    """One row per peer; the goal "best" belongs to the peer that did best."""
+    ours, *peers = (contender.name for contender in case.contenders)
+    best = min(peers, key=lambda peer: result.ratios[peer])
+    goals = {best if peer == "best" else peer: goal for peer, goal in case.goals.items()}
+    return [
+        row(
+            case.kernel,
+            case.size,
+            result.seconds[ours],
+            peer,
+            result.seconds[peer],
+            result.ratios[peer],
+            goals.get(peer),
+        )
+        for peer in peers
+    ]
+
+
+def row(
+    kernel: str, size: str, ours: float | None, peer: str, theirs: float | None, ratio: float, goal: float | None
+) -> dict[str, Any]:
+    met = None if goal is None else ratio >= goal
+    return {
+        "kernel": kernel,
+        "size": size,
+        "ours_seconds": ours,
+        "peer": peer,
+        "peer_seconds": theirs,
+        "ratio": ratio,
+        "goal": goal,
+        "met": met,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    grid = Table(*COLUMNS, title="time of the peer / time of ours (median of per-round ratios)")
+    for name in ("ours", "peer's", "ratio", "goal"):
+        grid.columns[COLUMNS.index(name)].justify = "right"
+    for entry in rows:
+        verdict = {None: "", True: "ok", False: "[bold red]MISSED[/]"}[entry["met"]]
+        grid.add_row(
+            entry["kernel"],
+            entry["size"],
+            duration(entry["ours_seconds"]),
+            entry["peer"],
+            duration(entry["peer_seconds"]),
+            f"{entry['ratio']:.2f}x",
+            "" if entry["goal"] is None else f"{entry['goal']:.3g}x",
+            verdict,
+        )
+    return grid
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds * 1e9:.0f} ns" if seconds < 1e-6 else f"{seconds * 1e6:.4g} us"
+
+
+main()
