@@ -1,4 +1,7 @@
-"""`python -m benches [--json PATH] [--only TEXT]`: one table of ratios against the goals."""
+"""`python -m benches [--json PATH] [--only TEXT]`: one table of ratios against the goals.
+
+A ratio is the peer's time over ours: the median of the per-round ratios (see `benches.method`).
+"""
 
 from __future__ import annotations
 
@@ -9,32 +12,29 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from benches.cases import Case, cases
 from benches.method import Result, measure, pin_to_one_core
 from benches.two_cores import speedup
 
-COLUMNS = ["kernel", "size", "ours", "peer", "peer's", "ratio", "goal", ""]
+COLUMNS = ("kernel", "size", "ours", "peer", "peer's", "ratio", "goal", "")
+RIGHT = ("ours", "peer's", "ratio", "goal")
 TWO_CORES_GOAL = 1.8
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benches")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--only", default="", help="only the kernels whose name contains this")
     options = parser.parse_args()
     all_cores = os.sched_getaffinity(0)
     pin_to_one_core()
-    console = Console(width=110)
     rows = [row for case in cases() if options.only in case.name for row in rows_of(case, measure(case.contenders))]
     if options.only in "two cores" and len(all_cores) > 1:
         os.sched_setaffinity(0, all_cores)
         rows.append(row("bank on two cores", "1 -> 2 threads", None, "one core", None, speedup(), TWO_CORES_GOAL))
-    console.print(table(rows))
+    print(table(rows))
     missed = [row for row in rows if row["met"] is False]
-    console.print(f"{sum(row['met'] is True for row in rows)} goals met, {len(missed)} missed")
+    print(f"{sum(row['met'] is True for row in rows)} goals met, {len(missed)} missed")
     if options.json:
         machine = {"python": platform.python_version(), "machine": platform.platform(), "load": os.getloadavg()}
         options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1))
@@ -75,23 +75,29 @@ def row(
     }
 
 
-def table(rows: list[dict[str, Any]]) -> Table:
-    grid = Table(*COLUMNS, title="time of the peer / time of ours (median of per-round ratios)")
-    for name in ("ours", "peer's", "ratio", "goal"):
-        grid.columns[COLUMNS.index(name)].justify = "right"
-    for entry in rows:
-        verdict = {None: "", True: "ok", False: "[bold red]MISSED[/]"}[entry["met"]]
-        grid.add_row(
-            entry["kernel"],
-            entry["size"],
-            duration(entry["ours_seconds"]),
-            entry["peer"],
-            duration(entry["peer_seconds"]),
-            f"{entry['ratio']:.2f}x",
-            "" if entry["goal"] is None else f"{entry['goal']:.3g}x",
-            verdict,
-        )
-    return grid
+def table(rows: list[dict[str, Any]]) -> str:
+    lines = [COLUMNS, *(cells(row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if name in RIGHT else cell.ljust(width)
+            for name, cell, width in zip(COLUMNS, line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["kernel"],
+        row["size"],
+        duration(row["ours_seconds"]),
+        row["peer"],
+        duration(row["peer_seconds"]),
+        f"{row['ratio']:.2f}x",
+        "" if row["goal"] is None else f"{row['goal']:.3g}x",
+        {None: "", True: "ok", False: "MISSED"}[row["met"]],
+    )
 
 
 def duration(seconds: float | None) -> str:

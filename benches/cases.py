@@ -275,7 +275,7 @@ def resample_stream(in_rate: int, out_rate: int, goals: tuple[float, ...]) -> It
             Contender("soxr HQ int16", "soxr16(x)", names, pcm),
             Contender("soxr HQ float32", "soxr32(x)", names, as_floats(pcm)),
         ]
-        yield Case(f"resample {in_rate}->{out_rate}, {quality}", "20 ms", contenders, {"best": goal})
+        yield Case(f"resample {in_rate}->{out_rate} {quality}", "20 ms", contenders, {"best": goal})
 
 
 def resample_bulk(in_rate: int, out_rate: int, goals: tuple[float, ...]) -> Iterator[Case]:
@@ -287,4 +287,4 @@ def resample_bulk(in_rate: int, out_rate: int, goals: tuple[float, ...]) -> Iter
             Contender("soxr HQ int16", f"soxr(x, {in_rate}, {out_rate})", names, pcm),
             Contender("soxr HQ float32", f"soxr(x, {in_rate}, {out_rate})", names, as_floats(pcm)),
         ]
-        yield Case(f"resample {in_rate}->{out_rate}, {quality}", f"{BULK_SECONDS} s", contenders, {"best": goal})
+        yield Case(f"resample {in_rate}->{out_rate} {quality}", f"{BULK_SECONDS} s", contenders, {"best": goal})

@@ -21,6 +21,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from io import BytesIO
+from math import isfinite
 from typing import NamedTuple
 
 from websockets.client import ClientProtocol
@@ -41,12 +43,14 @@ from voicecore.errors import (
     QueueOverflowError,
     QuotaError,
     RateLimitError,
+    StateError,
     VendorUnavailableError,
     VoicecoreError,
 )
-from voicecore.events import Audio, Connecting, ContextFinished, Event, Failed, ServerEvent
+from voicecore.events import Audio, Connecting, ContextFinished, Event, Failed, ServerEvent, Synthesize
 from voicecore.protocol import (
     CONTEXT_DEADLINES,
+    OVER,
     SESSION_DEADLINES,
     ContextState,
     DeadlineName,
@@ -86,8 +90,9 @@ class Deadlines:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            if not getattr(self, name) > 0:
-                raise ConfigurationError(f"deadlines.{name}: expected more than 0 s, got {getattr(self, name)!r}")
+            seconds = getattr(self, name)
+            if not (isinstance(seconds, (int, float)) and seconds > 0):
+                raise ConfigurationError(f"deadlines.{name}: expected more than 0 s, got {seconds!r}")
 
 
 class Phase(Enum):
@@ -143,17 +148,16 @@ class Connection:
         self.phase = Phase.IDLE
         self.error: Callable[[], VoicecoreError] | None = None
         self.must_abort = False
-        self._headers = headers
+        self._headers = _checked(headers)
         self._buffered_seconds = buffered_seconds
         self._websocket = ClientProtocol(_parse(url), max_size=MAX_MESSAGE_BYTES, logger=_SILENT)
         self._fragments: list[bytes] = []
         self._fragments_are_text = False
-        self._outgoing: list[bytes] = []
-        self._outgoing_bytes = 0
+        self._outgoing = BytesIO()  # its repr shows nothing: the upgrade request holds the key
         self._timers: dict[DeadlineName, float] = {}
         self._grace: _Timer | None = None
         self._last_received = 0.0
-        self._pinged = False
+        self._pinged_at: float | None = None
         self._worked = False  # the vendor has said something: the key cannot have been refused
         self._inboxes: dict[str, Inbox] = {}
         self._touched: set[str] = set()
@@ -168,10 +172,7 @@ class Connection:
     @property
     def usable(self) -> bool:
         """True while new work can be sent."""
-        return self.phase is Phase.OPEN and self.protocol.session_state not in (
-            SessionState.FAILED,
-            SessionState.STOPPED,
-        )
+        return self.phase is Phase.OPEN and self.protocol.session_state not in OVER
 
     @property
     def ready(self) -> bool:
@@ -184,14 +185,13 @@ class Connection:
     @property
     def can_send(self) -> bool:
         """False while more than MAX_OUTGOING_BYTES wait for the socket."""
-        return self._outgoing_bytes < MAX_OUTGOING_BYTES
+        return self._outgoing.tell() <= MAX_OUTGOING_BYTES
 
     def data_to_send(self, now: float) -> bytes:
         """Everything that is to go out now; b"" for nothing. Whole frames: send all of it, or abort the socket."""
-        data = b"".join(self._outgoing)
-        self._outgoing.clear()
-        self._outgoing_bytes = 0
-        if data:
+        data = self._outgoing.getvalue()
+        self._outgoing = BytesIO()
+        if data and not self.closed:
             self._timers["send"] = now + self.deadlines.send
         return data
 
@@ -201,6 +201,8 @@ class Connection:
 
     def next_deadline(self) -> float:
         """When `handle_timeout` is to be called if nothing happens before; infinity for never."""
+        if self.closed:
+            return float("inf")
         times = [*self._timers.values()]
         for inbox in self._inboxes.values():
             times.extend(inbox.timers.values())
@@ -223,7 +225,7 @@ class Connection:
         """The next event of a context; None when there is none yet. Raises its error once all is read."""
         inbox = self._inboxes.get(context_id)
         if inbox is None:
-            raise (self.error or self._lost)()
+            raise self._unusable(f"nobody follows the context {context_id!r}")
         if inbox.queue:
             received = inbox.queue.popleft()
             inbox.seconds -= _seconds(received.event, inbox.byte_rate)
@@ -243,6 +245,7 @@ class Connection:
         request.headers.update(self._headers)
         self._websocket.send_request(request)
         self._headers = {}  # the key has been used: keep no copy
+        self._websocket.uri = _parse(self.shown_url)
         self._inboxes[SESSION] = Inbox(1, self.protocol.session_state, self._buffered_seconds)
         self._flush()
 
@@ -251,7 +254,7 @@ class Connection:
         if self.closed:
             return
         self._last_received = now
-        self._pinged = False
+        self._pinged_at = None
         if data:
             self._websocket.receive_data(data)
         else:
@@ -268,25 +271,30 @@ class Connection:
         """Does whatever is due."""
         if self.closed:
             return
-        for name, at in list(self._timers.items()):
-            if at <= now:
-                self._expired(name)
+        if name := _due(self._timers, now):
+            self._expired(name)
         if self._grace and self._grace.at <= now:
             self._apply(self.protocol.dialect.graces[self.protocol.session_state].event, now)
         for context_id, inbox in list(self._inboxes.items()):
-            due = [name for name, at in inbox.timers.items() if at <= now]
-            if due and not self.closed:
-                self._context_expired(context_id, due[0], now)
+            if (due := _due(inbox.timers, now)) and not self.closed:
+                self._context_expired(context_id, due)
         if self.phase is Phase.OPEN and self._keepalive_at() <= now:
             self._keep_alive(now)
         self._flush()
 
     def send(self, event: Event, now: float, *, byte_rate: int = 1) -> None:
-        """Queues an event of ours. `byte_rate`: bytes per second of the audio that a new context will send back."""
+        """Queues an event of ours. `byte_rate`: bytes per second of the audio that a new context will send back.
+
+        Raises the connection's error once it has one, `StateError` before it is open and after `close`,
+        `ProtocolError` for an event that the state does not allow.
+        """
+        name = type(event).__name__
         if not self.usable:
-            raise (self.error or self._lost)()
+            raise self._unusable(f"{name} cannot be sent while {self.phase.name} and {self.protocol.session_state.name}")
+        context_id: str | None = getattr(event, "context_id", None)
+        if isinstance(event, Synthesize) and context_id in self._inboxes and context_id not in self.protocol.contexts:
+            raise self._unusable(f"{name} cannot reuse the context {context_id!r} before what it got is forgotten")
         message = self.protocol.send(event)
-        context_id = getattr(event, "context_id", None)
         if context_id is not None:
             self._follow_context(context_id, now, byte_rate)
         else:
@@ -302,10 +310,11 @@ class Connection:
         self._inboxes.pop(context_id, None)
 
     def close(self, now: float) -> None:
-        """Begins the closing handshake, which has `deadlines.close` to end."""
+        """Begins the closing handshake, which has `deadlines.close` to end. Once begun, or over, there is no other."""
+        if self.phase in (Phase.CLOSING, Phase.CLOSED):
+            return
         if self.phase is not Phase.OPEN:
-            self._finish(self._lost if self.error is None else self.error)
-            self.must_abort = True
+            self.abort()
             return
         self.phase = Phase.CLOSING
         self._websocket.send_close(1000)
@@ -322,8 +331,7 @@ class Connection:
 
     def _flush(self) -> None:
         for data in self._websocket.data_to_send():
-            self._outgoing.append(data)
-            self._outgoing_bytes += len(data)
+            self._outgoing.write(data)
 
     def _upgraded(self, response: Response, now: float) -> None:
         fault = self._websocket.handshake_exc
@@ -381,13 +389,20 @@ class Connection:
         if self.closed:
             return
         websocket = self._websocket
-        if self.phase is Phase.UPGRADING and (ended or websocket.handshake_exc is not None):
+        if self.phase is Phase.UPGRADING and ended:
             self._finish(lambda: self._failed("the peer ended the connection before the upgrade"))
+        elif self.phase is Phase.UPGRADING and websocket.handshake_exc is not None:
+            self.must_abort = True
+            self._finish(lambda: self._failed("the answer is no WebSocket upgrade: not HTTP"))
         elif websocket.close_rcvd is not None or ended:
             self._finish(self._lost)
         elif websocket.parser_exc is not None:
-            name = type(websocket.parser_exc).__name__
-            self._finish(lambda: ProtocolError(f"{self.protocol.dialect.vendor}: WebSocket violation: {name}"))
+            fault = f"{type(websocket.parser_exc).__name__}: {websocket.parser_exc}"
+            self._finish(lambda: ProtocolError(f"{self.protocol.dialect.vendor}: WebSocket violation: {fault}"))
+
+    def _unusable(self, why: str) -> VoicecoreError:
+        """What ended the connection or, when nothing did, the caller's mistake."""
+        return self.error() if self.error is not None else StateError(f"{self.protocol.dialect.vendor}: {why}")
 
     def _lost(self) -> VoicecoreError:
         """Why the connection is over, as far as the peer said."""
@@ -526,7 +541,7 @@ class Connection:
         self._finish(lambda: self._deadline(name))
         self.must_abort = True
 
-    def _context_expired(self, context_id: str, name: DeadlineName, now: float) -> None:
+    def _context_expired(self, context_id: str, name: DeadlineName) -> None:
         if context_id == SESSION:
             self._expired(name)
             return
@@ -540,16 +555,30 @@ class Connection:
         return DeadlineError(text, name, seconds)
 
     def _keepalive_at(self) -> float:
-        return self._last_received + self.deadlines.keepalive * (2 if self._pinged else 1)
+        since = self._last_received if self._pinged_at is None else self._pinged_at
+        return since + self.deadlines.keepalive
 
     def _keep_alive(self, now: float) -> None:
         """Pings a silent peer once; a peer that stays silent for as long again is dead."""
-        if not self._pinged:
-            self._pinged = True
+        if self._pinged_at is None:
+            self._pinged_at = now
             self._websocket.send_ping(b"voicecore")
             return
         self.must_abort = True
         self._finish(lambda: self._deadline("keepalive"))
+
+
+def _due(timers: dict[DeadlineName, float], now: float) -> DeadlineName | None:
+    """The deadline that passed first, if any has."""
+    return min((name for name, at in timers.items() if at <= now), key=timers.__getitem__, default=None)
+
+
+def _checked(headers: dict[str, str]) -> dict[str, str]:
+    """Refuses what would break the upgrade request apart: a key with a line break at its end is a common slip."""
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            raise ConfigurationError(f"header {name}: expected printable ASCII without line breaks")
+    return headers
 
 
 def _parse(url: str) -> WebSocketURI:
@@ -589,5 +618,7 @@ def _refusal(vendor: str, shown_url: str, response: Response) -> VoicecoreError:
 
 def _retry_after(response: Response) -> float | None:
     """The header in seconds; its date form is rare on WebSockets and taken as absent."""
-    value = response.headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else None
+    for value in response.headers.get_all("Retry-After")[:1]:
+        if value.isascii() and value.isdigit() and isfinite(seconds := float(value)):
+            return seconds
+    return None

@@ -9,7 +9,9 @@ The shape follows h11: states are enum members, tables are dict literals, both r
 
 from __future__ import annotations
 
+import copy
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
@@ -19,6 +21,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from voicecore.audio import AudioFormat
 from voicecore.errors import (
     AuthError,
+    ConfigurationError,
     MessageError,
     ProtocolError,
     VendorError,
@@ -102,6 +105,7 @@ WHOLE_TEXT_CONTEXT: ContextTable = {
 # No vendor documents how a refused key looks inside a session: any of these words says it.
 _KEY_REFUSED: dict[str, type[VendorError]] = dict.fromkeys(("api key", "apikey", "unauthor", "authent"), AuthError)
 ENDED = frozenset({ContextState.FINISHED, ContextState.FAILED})
+OVER = frozenset({SessionState.STOPPED, SessionState.FAILED})
 
 # While a context or session is in this state, that deadline runs.
 CONTEXT_DEADLINES: Mapping[ContextState, DeadlineName] = {
@@ -209,7 +213,7 @@ class Dialect(ABC):
     def error_of(self, failed: Failed) -> VoicecoreError:
         """The error that a `Failed` means, by the vendor's table."""
         if failed.cause is not None:
-            return failed.cause
+            return copy.copy(failed.cause)  # each reader raises its own: an exception collects tracebacks
         by_text = (kind for words, kind in (self.error_texts | _KEY_REFUSED).items() if words in failed.message.lower())
         kind = self.errors.get(failed.code) or next(by_text, VendorError)
         code = f" ({failed.code})" if failed.code else ""
@@ -220,8 +224,10 @@ class Protocol:
     """A dialect at work in one role.
 
     `receive` and `send` raise `ProtocolError` for a message that the state does not allow, naming state, role and
-    message. Messages of contexts that are not open any more (late audio after a cancel) become None and are
-    counted in `late_messages`; message types that nobody knows pass as `Unknown`, counted in `unknown_messages`.
+    message; a message that could not be sent leaves the state as it was. Messages of contexts that are not open any
+    more (late audio after a cancel), or of a session that is over (audio that crossed its end on the wire), become
+    None and are counted in `late_messages`; message types that nobody knows pass as `Unknown`, counted in
+    `unknown_messages`.
     """
 
     def __init__(self, dialect: Dialect, role: Role) -> None:
@@ -247,45 +253,56 @@ class Protocol:
             return event
         if isinstance(event, Malformed):
             return event
-        return event if self._step(event, ours=False) else None
+        if self._is_late(event):
+            self.late_messages += 1
+            return None
+        cancelled = self._context_of(event) is ContextState.CANCELLED
+        self._step(event, self._following(event))
+        self.late_messages += cancelled
+        return None if cancelled else event
 
     def send(self, event: Event) -> str | bytes | None:
         """Steps the tables for an event of ours and gives its wire message."""
         expected = ClientEvent if self.role is Role.CLIENT else ServerEvent
         if not isinstance(event, expected):
             raise self._ill_timed(event, self.session_state)
-        self._step(event, ours=True)
-        return self.dialect.encode(event)
+        following = self._following(event)
+        message = self.dialect.encode(event)
+        self._step(event, following)
+        return message
 
-    def _step(self, event: Event, *, ours: bool) -> bool:
+    def _is_late(self, event: Event) -> bool:
+        state = self._context_of(event)
+        if state is None:
+            return self.session_state in OVER
+        known = type(event) in self.dialect.contexts[ContextState.NEW]
+        return state is ContextState.NEW and not known and self.role is Role.CLIENT
+
+    def _context_of(self, event: Event) -> ContextState | None:
+        """The state of the context that an event names; None for an event of the session."""
         context_id: str | None = getattr(event, "context_id", None)
-        if context_id is None:
-            self._step_session(event)
-            return True
-        return self._step_context(context_id, event, ours=ours)
+        return None if context_id is None else self.contexts.get(context_id, ContextState.NEW)
 
-    def _step_session(self, event: Event) -> None:
-        following = self.dialect.sessions.get(self.session_state, {}).get(type(event))
+    def _following(self, event: Event) -> SessionState | ContextState:
+        state = self._context_of(event)
+        following: SessionState | ContextState | None
+        if state is None:
+            following = self.dialect.sessions.get(self.session_state, {}).get(type(event))
+        else:
+            following = self.dialect.contexts.get(state, {}).get(type(event))
         if following is None:
-            raise self._ill_timed(event, self.session_state)
-        self.session_state = following
+            raise self._ill_timed(event, state or self.session_state)
+        return following
 
-    def _step_context(self, context_id: str, event: Event, *, ours: bool) -> bool:
-        state = self.contexts.get(context_id, ContextState.NEW)
-        following = self.dialect.contexts.get(state, {}).get(type(event))
-        if following is None:
-            if state is ContextState.NEW and not ours and self.role is Role.CLIENT:
-                self.late_messages += 1
-                return False
-            raise self._ill_timed(event, state)
+    def _step(self, event: Event, following: SessionState | ContextState) -> None:
+        if isinstance(following, SessionState):
+            self.session_state = following
+            return
+        context_id: str = getattr(event, "context_id")  # noqa: B009 - an event that steps a context names it
         if following in ENDED:
             self.contexts.pop(context_id, None)
         else:
             self.contexts[context_id] = following
-        if state is ContextState.CANCELLED:
-            self.late_messages += 1
-            return False
-        return True
 
     def _ill_timed(self, event: Event, state: Enum) -> ProtocolError:
         return ProtocolError(
@@ -294,24 +311,38 @@ class Protocol:
         )
 
 
-def parse_json(payload: bytes | str) -> dict[str, Any]:
-    """One JSON object of a wire message. Raises `MessageError` with the offset for anything else."""
+def parse_json(payload: bytes) -> dict[str, Any]:
+    """One JSON object of a wire message. Raises `MessageError` with the offset in bytes for anything else."""
+    text = ""
     try:
-        message = json.loads(payload, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        raise MessageError(f"invalid JSON at offset {error.pos}: {error.msg}", error.pos) from None
+        text = payload.decode()
+        message = json.loads(text, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise MessageError(f"invalid UTF-8 at offset {error.start}", error.start) from None
+    except json.JSONDecodeError as error:
+        offset = len(text[: error.pos].encode())
+        raise MessageError(f"invalid JSON at offset {offset}: {error.msg}", offset) from None
+    except _ConstantError:
+        offset = len(text[: next(found.start() for found in _STRING_OR_CONSTANT.finditer(text) if found[1])].encode())
+        raise MessageError(f"invalid JSON at offset {offset}: NaN and Infinity are not JSON", offset) from None
     except RecursionError:
-        raise MessageError("JSON nested too deeply") from None
+        raise MessageError("invalid JSON: nested too deeply") from None
+    except ValueError:  # Python refuses to read a number of more than 4300 digits
+        raise MessageError("invalid JSON: a number with too many digits") from None
     if not isinstance(message, dict):
         raise MessageError(f"expected a JSON object, got {type(message).__name__}")
     return message
 
 
 def dump_json(message: Mapping[str, Any]) -> str:
-    """A wire message as compact JSON."""
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """A wire message as compact JSON. Raises `ConfigurationError` for what JSON or UTF-8 cannot say."""
+    try:
+        text = json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        if not text.isascii():
+            text.encode()  # half of a surrogate pair has no UTF-8
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"message: expected what JSON can say: {type(error).__name__}") from None
+    return text
 
 
 def with_query(url: str, **parameters: str) -> str:
@@ -321,5 +352,12 @@ def with_query(url: str, **parameters: str) -> str:
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
+class _ConstantError(Exception):
+    """NaN or Infinity, which Python's reader would let pass."""
+
+
+_STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)')
+
+
 def _refuse_constant(name: str) -> Any:
-    raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
+    raise _ConstantError(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from enum import StrEnum
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 
 import trio
@@ -27,7 +28,6 @@ EPILOG = output.epilog(
 
 
 TONE, DEAF = "tone", "none"  # the engines that stand in
-NOT_INSTALLED = "; for more: pip install 'voicecore[emulator]'"
 
 
 class VoiceEngine(StrEnum):
@@ -206,12 +206,21 @@ def banner(emulator: Emulator) -> list[tuple[str, str]]:
 
 def describe_voice(emulator: Emulator) -> str:
     """The engine that speaks."""
-    return f"a tone for each word{NOT_INSTALLED}" if emulator.voice.name == TONE else emulator.voice.name
+    if emulator.voice.name == TONE:
+        return "a tone for each word" + _install_hint("espeakng_loader")
+    return emulator.voice.name
 
 
 def describe_ears(emulator: Emulator) -> str:
     """The engine that listens, and what it can understand."""
-    return f"none{NOT_INSTALLED}" if emulator.ears.name == DEAF else emulator.ears.description
+    ears = emulator.ears
+    hint = _install_hint("pocketsphinx") if ears.name == DEAF else ""
+    return f"{ears.name}, {ears.description}{hint}"
+
+
+def _install_hint(module: str) -> str:
+    """Says what to install, unless it is there and another engine was chosen."""
+    return "; for more: pip install 'voicecore[emulator]'" if find_spec(module) is None else ""
 
 
 def missing_engines(emulator: Emulator) -> list[str]:

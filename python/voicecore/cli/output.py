@@ -127,7 +127,7 @@ def _usage(error: Any, as_json: bool) -> int:
     if as_json:
         _report("UsageError", error.format_message(), as_json, retryable=False)
     elif not error.format_message():  # no command at all
-        note(context.get_help() if context else "")
+        print(context.get_help() if context else "")  # with rich it prints by itself, and gives nothing
     else:
         if context is not None:
             note(context.get_usage())

@@ -8,6 +8,7 @@ Audio is 16-bit little-endian mono PCM at 16 kHz. All times are seconds of audio
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import math
@@ -25,6 +26,7 @@ from voicecore.emulator.endpointer import SpeechStarted as SpeechStarted
 from voicecore.emulator.grammar import PAUSE, Grammar, words_of
 from voicecore.emulator.phrases import PHRASES
 from voicecore.emulator.worker import Background, EngineError, Pool
+from voicecore.emulator.workers.framing import Header
 from voicecore.errors import ConfigurationError, StateError
 
 POCKETSPHINX_SCRIPT = "pocketsphinx_worker.py"
@@ -32,8 +34,8 @@ WORKERS = 2
 MAX_WAITING_SECONDS = 120.0  # of utterances that nobody has taken yet, per session; then `feed` waits
 MAX_WAITING_INTERIMS = 3  # per session; older ones are dropped
 FEED_BYTES = 2 * SAMPLE_RATE  # `feed` looks at a second at a time
-# The worst fit of a demo phrase in espeak's voice is -0.0045 and the best of other speech -0.005; see measure_fit.
-WORST_FIT = -0.0052
+# Demo phrases in espeak's voice fit at -0.002 to -0.005, other speech mostly below -0.0055 (0 is a perfect fit).
+WORST_FIT = -0.0054
 CONFIDENCE_PER_FIT = 100.0
 
 
@@ -71,7 +73,7 @@ async def open_ears(
     name = "pocketsphinx " + importlib.metadata.version("pocketsphinx")
     grammar = Grammar(phrases) if mode == "grammar" else None
     if grammar is not None:
-        check_words(phrases)
+        check_words(tuple(phrases))
     setup = {"jsgf": grammar and grammar.jsgf(), "pause": PAUSE}
     async with Pool(POCKETSPHINX_SCRIPT, WORKERS, setup) as pool, Background() as nursery:
         yield Ears(name, describe(grammar, len(phrases)), Recognizer(pool, grammar, nursery))
@@ -83,8 +85,9 @@ def describe(grammar: Grammar | None, phrases: int) -> str:
     return f"closed grammar of {phrases} phrases: understands these and nothing else"
 
 
-def check_words(phrases: Iterable[str]) -> None:
-    known = _dictionary()
+@functools.cache  # reading the dictionary takes 0.1 s
+def check_words(phrases: tuple[str, ...]) -> None:
+    known = _known_words({word for phrase in phrases for word in words_of(phrase)})
     for phrase in phrases:
         words = words_of(phrase)
         unknown = [word for word in words if word not in known]
@@ -93,14 +96,14 @@ def check_words(phrases: Iterable[str]) -> None:
             raise ConfigurationError(f"pocketsphinx cannot hear {phrase!r}: {what}")
 
 
-def _dictionary() -> set[str]:
-    """The words of pocketsphinx's dictionary, read as a file: the library itself is for the workers."""
+def _known_words(words: Iterable[str]) -> set[str]:
+    """Those in pocketsphinx's dictionary, which is read as a file: the library itself is for the workers."""
     spec = importlib.util.find_spec("pocketsphinx")
     assert spec is not None
     assert spec.origin is not None
     path = Path(spec.origin).parent / "model" / "en-us" / "cmudict-en-us.dict"
-    with path.open(encoding="utf-8") as lines:
-        return {line.split(None, 1)[0] for line in lines if line.strip()}
+    lines = b"\n" + path.read_bytes()
+    return {word for word in words if f"\n{word} ".encode() in lines}
 
 
 class Recognizer:
@@ -131,16 +134,18 @@ class Recognizer:
                 raise EngineError("the recogniser ended its answer without a result")
             while await worker.answer() is not None:
                 pass
-        return self._judge(frame.header["words"], frame.header["fit"], is_final=utterance.is_final)
+        return self._judge(frame.header, is_final=utterance.is_final)
 
-    def _judge(self, words: list[str], fit: float, *, is_final: bool) -> tuple[str, float]:
+    def _judge(self, result: Header, *, is_final: bool) -> tuple[str, float]:
+        words, fit = result["words"], result["fit"]
         if self._grammar is None:
-            text = " ".join(words)
+            text, confidence = " ".join(words), result["posterior"]
         elif fit < WORST_FIT:
-            text = ""
+            text, confidence = "", 0.0
         else:
             text = self._grammar.written(words) if is_final else self._grammar.written_so_far(words)
-        return text, round(math.exp(CONFIDENCE_PER_FIT * fit), 2) if text else 0.0
+            confidence = math.exp(CONFIDENCE_PER_FIT * fit)
+        return text, round(confidence, 2) if text else 0.0
 
 
 class Ears:

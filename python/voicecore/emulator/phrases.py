@@ -16,7 +16,8 @@ PHRASES: tuple[str, ...] = (
     "What is the weather like in Paris this weekend?",
     "I am sorry, I did not understand you.",
     "The meeting has been moved to Thursday afternoon.",
-    "Hello, this is a short test of the voice emulator.",
+    "This call may be recorded for quality and training.",
+    "Welcome back, your table for two is ready.",
     "Goodbye, and have a wonderful day!",
 )
 

@@ -1,11 +1,12 @@
 //! `TranscoderBank`: many streams in one crossing, with one release of the GIL.
 
-use crate::buffers::{Input, Items};
+use crate::buffers::Input;
 use crate::errors::{Class, raise};
 use crate::limits;
-use crate::transcoder::{AnyOutput, Transcoder};
+use crate::transcoder::{AnyOutput, Arenas, Transcoder};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::MutexGuard;
 use voicecore::Result;
@@ -33,11 +34,13 @@ impl TranscoderBank {
 
     /// Convert one frame per transcoder, in their order; `b""` for a stream that has none.
     ///
-    /// Each frame is what `Transcoder.process` takes. Returns the list of what it would return. Frames and
-    /// transcoders are checked before any is touched: InvalidBufferError for a wrong number of frames or a
-    /// wrong buffer, StateError for a transcoder in use. If a stream fails later (only a container can),
-    /// all others are still converted, and the first error is raised with the attributes `index`, the
-    /// stream, and `outputs`, the list of results with None for each that failed.
+    /// Each frame is what `Transcoder.process` takes. Returns the list of what it would return; the arrays
+    /// share one block of memory, which lives as long as any of them.
+    ///
+    /// Frames and transcoders are checked before any is touched: InvalidBufferError for a wrong number of
+    /// frames or a wrong buffer, StateError for a transcoder in use. If a stream fails later (only a
+    /// container can), all others are still converted, and the first error is raised with the attributes
+    /// `index`, the stream, and `outputs`, the list of results with None for each that failed.
     fn process<'py>(
         &self,
         py: Python<'py>,
@@ -48,21 +51,16 @@ impl TranscoderBank {
             let message = format!("frames: expected one per transcoder, {expected}, got {got}");
             return Err(Class::InvalidBuffer.error(py, message));
         }
-        let transcoders = || self.0.iter().map(Py::get);
-        let inputs = transcoders()
-            .zip(&frames)
-            .map(|(transcoder, frame)| transcoder.input(frame))
-            .collect::<PyResult<Vec<Input<'py>>>>()?;
-        let mut cores = transcoders().map(|t| t.lock(py)).collect::<PyResult<Vec<_>>>()?;
-        let mut outputs = transcoders()
-            .zip(&cores)
-            .zip(&inputs)
-            .map(|((transcoder, core), input)| {
-                let room = core.output_frames_max(input.bytes());
-                AnyOutput::new(py, transcoder.target(), None, room, 0..0)
-            })
-            .collect::<PyResult<Vec<_>>>()?;
-        let written = convert_all(py, &inputs, &mut cores, &mut outputs);
+        let mut jobs = Vec::with_capacity(frames.len());
+        for (transcoder, frame) in self.0.iter().map(Py::get).zip(&frames) {
+            jobs.push((transcoder.input(frame)?, transcoder.lock(py)?));
+        }
+        let wanted: Vec<_> = jobs
+            .iter()
+            .map(|(input, core)| (core.target(), core.output_frames_max(input.bytes())))
+            .collect();
+        let mut outputs = Arenas::outputs(py, &wanted)?;
+        let written = convert_all(py, &mut jobs, &mut outputs);
         gather(py, written, outputs)
     }
 
@@ -73,22 +71,19 @@ impl TranscoderBank {
 
 fn convert_all(
     py: Python<'_>,
-    inputs: &[Input<'_>],
-    cores: &mut [MutexGuard<'_, Core>],
+    jobs: &mut [(Input<'_>, MutexGuard<'_, Core>)],
     outputs: &mut [AnyOutput<'_>],
 ) -> Vec<Result<usize>> {
-    let heavy = inputs.iter().map(Input::bytes).sum::<usize>() >= limits::TRANSCODE_BYTES;
-    let items: Vec<Items<'_, '_, u8>> = inputs.iter().map(Input::octets).collect();
-    let chunks: Vec<_> = items.iter().map(|items| items.borrow(heavy)).collect();
+    let heavy = jobs.iter().map(|(input, _)| input.bytes()).sum::<usize>() >= limits::BANK_BYTES;
     // Guards cannot change threads, so the work gets plain references.
-    let jobs: Vec<(&mut Core, &[u8], Samples<'_>)> = cores
+    let work: Vec<(&mut Core, Cow<'_, [u8]>, Samples<'_>)> = jobs
         .iter_mut()
-        .zip(&chunks)
         .zip(outputs.iter_mut().filter_map(AnyOutput::unshared))
-        .map(|((core, chunk), out)| (&mut **core, &**chunk, out))
+        .map(|((input, core), out)| (&mut **core, input.octets(heavy), out))
         .collect();
-    let work = move || jobs.into_iter().map(|(core, chunk, out)| core.process_into(chunk, out));
-    if heavy { py.detach(|| work().collect()) } else { work().collect() }
+    let convert =
+        move || work.into_iter().map(|(core, chunk, out)| core.process_into(&chunk, out)).collect();
+    if heavy { py.detach(convert) } else { convert() }
 }
 
 /// The results in order, or the first error with the other results attached.

@@ -9,7 +9,7 @@
 //! * Detached, or on a free-threaded build: a kernel only ever sees memory that no other thread can
 //!   write to. That is `bytes` and `str` (immutable; also through a view), a result array that nobody
 //!   has seen yet, or our own copy of the rest: block by block on its way through the L1 cache for
-//!   the kernels that can (`run`), whole for those that cannot (`Items::borrow`, `Output::fill`).
+//!   the kernels that can (`run`), whole for those that cannot (`Input::octets`, `Output::fill`).
 //!   A thread that writes meanwhile gets numbers from before or after, never undefined behaviour in a kernel.
 //!
 //! C code that writes into a buffer without the GIL (a `recv_into` in another thread) is beyond what
@@ -23,7 +23,7 @@ mod output;
 
 pub use blocks::{Kernel, run};
 pub use input::{Input, Items};
-pub use output::Output;
+pub use output::{Arena, Output};
 
 use crate::errors::Class;
 use numpy::npyffi::NPY_TYPES;
@@ -94,7 +94,7 @@ impl Shape {
     }
 
     /// Items in all; `usize::MAX`, which no allocation serves, where that is too many to count.
-    fn items(self) -> usize {
+    pub fn items(self) -> usize {
         self.frames.saturating_mul(self.width())
     }
 

@@ -95,7 +95,7 @@ fn encode_floats<'py>(
         .and_then(|source| Transcoder::new(source, format(law)?, Quality::Voice))
         .map_err(|error| raise(py, error))?;
     let shape = input.items::<f32>()?.shape();
-    let octets = input.octets();
+    let octets = input.octet_items();
     let mut output = Output::exact(py, out, shape, input.addresses())?;
     let heavy = octets.len() >= limits::TRANSCODE_BYTES;
     run(py, &mut Floats(core), &octets, &mut output, heavy).map_err(|error| raise(py, error))?;
@@ -270,9 +270,8 @@ pub fn decode_base64<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = data.py();
     let input = base64_text(data)?;
-    let items = input.octets();
-    let heavy = items.len() >= limits::BASE64_BYTES;
-    let text = items.borrow(heavy);
+    let heavy = input.bytes() >= limits::BASE64_BYTES;
+    let text = input.octets(heavy);
     let decoded = base64::decoded_len(&text).map_err(|error| raise(py, error))?;
     let mut output = Output::<u8>::exact(py, out, Shape::flat(decoded), input.addresses())?;
     let written = output

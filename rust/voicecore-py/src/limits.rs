@@ -11,6 +11,8 @@ pub const DOWNMIX_SAMPLES: usize = 65_536;
 pub const RESAMPLE_SAMPLES: usize = 8_192;
 /// Transcoding, bytes in.
 pub const TRANSCODE_BYTES: usize = 16_384;
+/// Transcoding of many streams in one call, bytes in: each costs a good deal besides.
+pub const BANK_BYTES: usize = 8_192;
 /// Base64, bytes of text.
 pub const BASE64_BYTES: usize = 262_144;
 /// JSON messages, bytes.

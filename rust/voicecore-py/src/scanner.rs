@@ -37,9 +37,8 @@ impl AudioMessageScanner {
     ) -> PyResult<(Option<Bound<'py, PyAny>>, Bound<'py, PyTuple>)> {
         let py = message.py();
         let input = message_text(message)?;
-        let items = input.octets();
-        let heavy = items.len() >= limits::MESSAGE_BYTES;
-        let text = items.borrow(heavy);
+        let heavy = input.bytes() >= limits::MESSAGE_BYTES;
+        let text = input.octets(heavy);
         let scan = if heavy { py.detach(|| self.0.scan(&text)) } else { self.0.scan(&text) };
         let scan = scan.map_err(|error| raise(py, error))?;
         let audio = match scan.audio_len().map_err(|error| raise(py, error))? {

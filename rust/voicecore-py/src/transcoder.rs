@@ -1,6 +1,6 @@
 //! `Transcoder`: container, byte carry, decode, downmix, resample and encode in one call.
 
-use crate::buffers::{Input, Kind, Output, Shape};
+use crate::buffers::{Arena, Input, Item, Kind, Output, Shape};
 use crate::convert;
 use crate::errors::raise;
 use crate::exclusive::Exclusive;
@@ -57,12 +57,11 @@ impl Transcoder {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = data.py();
         let input = self.input(data)?;
-        let items = input.octets();
         let mut guard = self.lock(py)?;
         let core = &mut *guard; // a guard cannot leave its thread, so closures get the core itself
-        let mut output = self.output(py, core, items.len(), out, input.addresses())?;
-        let heavy = items.len() >= limits::TRANSCODE_BYTES;
-        let data = items.borrow(heavy);
+        let mut output = self.output(py, core, input.bytes(), out, input.addresses())?;
+        let heavy = input.bytes() >= limits::TRANSCODE_BYTES;
+        let data = input.octets(heavy);
         let frames = output.fill(py, heavy, |out| core.process_into(&data, out));
         output.finish(py, frames.map_err(|error| raise(py, error))?)
     }
@@ -78,13 +77,12 @@ impl Transcoder {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = data.py();
         let input = base64_text(data)?;
-        let items = input.octets();
         let mut guard = self.lock(py)?;
         let core = &mut *guard;
-        let bytes = voicecore::base64::decoded_len_max(items.len());
+        let bytes = voicecore::base64::decoded_len_max(input.bytes());
         let mut output = self.output(py, core, bytes, out, input.addresses())?;
-        let heavy = items.len() >= limits::TRANSCODE_BYTES;
-        let text = items.borrow(heavy);
+        let heavy = input.bytes() >= limits::TRANSCODE_BYTES;
+        let text = input.octets(heavy);
         let frames = output.fill(py, heavy, |out| core.process_base64_into(&text, out));
         output.finish(py, frames.map_err(|error| raise(py, error))?)
     }
@@ -148,6 +146,7 @@ impl Transcoder {
     }
 
     /// A chunk: bytes, or an array of exactly the source's samples.
+    #[inline(always)]
     pub fn input<'py>(&self, data: &Bound<'py, PyAny>) -> PyResult<Input<'py>> {
         let input = Input::get(data, "data")?;
         let source = self.formats.0;
@@ -233,4 +232,56 @@ impl<'py> AnyOutput<'py> {
             Self::U8(output) => output.finish(py, frames),
         }
     }
+}
+
+/// Room for the results of many transcoders: one array per dtype, of which each result is a view.
+#[derive(Default)]
+pub struct Arenas<'py> {
+    i16: Option<Arena<'py, i16>>,
+    f32: Option<Arena<'py, f32>>,
+    u8: Option<Arena<'py, u8>>,
+}
+
+impl<'py> Arenas<'py> {
+    /// Room for `frames` frames of each format.
+    pub fn outputs(
+        py: Python<'py>,
+        wanted: &[(AudioFormat, usize)],
+    ) -> PyResult<Vec<AnyOutput<'py>>> {
+        let mut arenas = Self::default();
+        wanted.iter().map(|&(format, frames)| arenas.output(py, wanted, format, frames)).collect()
+    }
+
+    fn output(
+        &mut self,
+        py: Python<'py>,
+        wanted: &[(AudioFormat, usize)],
+        format: AudioFormat,
+        frames: usize,
+    ) -> PyResult<AnyOutput<'py>> {
+        let shape = Shape::of(frames, format.channels);
+        Ok(match format.encoding {
+            Encoding::PcmS16le => AnyOutput::I16(part(py, &mut self.i16, wanted, shape)?),
+            Encoding::PcmF32le => AnyOutput::F32(part(py, &mut self.f32, wanted, shape)?),
+            Encoding::Mulaw | Encoding::Alaw => {
+                AnyOutput::U8(part(py, &mut self.u8, wanted, shape)?)
+            }
+        })
+    }
+}
+
+/// The next part of the arena of `T`, which is made for all that is wanted of that size.
+fn part<'py, T: Item>(
+    py: Python<'py>,
+    arena: &mut Option<Arena<'py, T>>,
+    wanted: &[(AudioFormat, usize)],
+    shape: Shape,
+) -> PyResult<Output<'py, T>> {
+    if let Some(arena) = arena {
+        return arena.part(py, shape);
+    }
+    let alike =
+        wanted.iter().filter(|(format, _)| format.encoding.sample_bytes() == size_of::<T>());
+    let items = alike.map(|&(format, frames)| Shape::of(frames, format.channels).items());
+    arena.insert(Arena::new(py, items.fold(0, usize::saturating_add))?).part(py, shape)
 }

@@ -35,11 +35,10 @@ impl WavReader {
     fn feed<'py>(&self, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let py = data.py();
         let input = Input::get(data, "data")?;
-        let items = input.octets();
         let mut guard = self.0.lock(py, NAME)?;
         let core = &mut *guard;
-        let heavy = items.len() >= limits::WAV_BYTES;
-        let data = items.borrow(heavy);
+        let heavy = input.bytes() >= limits::WAV_BYTES;
+        let data = input.octets(heavy);
         let mut sink = Vec::new();
         let fed = if heavy {
             py.detach(|| core.feed(&data, &mut sink))

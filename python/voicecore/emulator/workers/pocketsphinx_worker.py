@@ -56,22 +56,29 @@ def recognize(decoder: Any, pcm: bytes, *, whole: bool, ignored: str) -> Header:
     """`whole`: the utterance is over, so the words must be too; else the best words up to here."""
     decoder.start_utt()
     decoder.process_raw(pcm, no_search=False, full_utt=True)
-    best = None if whole else decoder.hyp()
-    fit = NO_FIT if whole else measure_fit(decoder)
+    if not whole:
+        result = best_words(decoder, ignored)
+        decoder.end_utt()
+        return result
     decoder.end_utt()
-    if whole:
-        best, fit = decoder.hyp(), measure_fit(decoder)
-    words = best.hypstr.split() if best is not None else []
-    return {"kind": "words", "words": [word for word in words if word != ignored], "fit": fit}
+    return best_words(decoder, ignored)
 
 
-def measure_fit(decoder: Any) -> float:
-    """The acoustic log likelihood per frame (0 is perfect), as the decoder scales it."""
-    likelihoods: list[float] = [segment.ascore for segment in decoder.seg() or ()]
-    if not all(likelihoods):
-        return NO_FIT
+def best_words(decoder: Any, ignored: str) -> Header:
+    best = decoder.hyp()
+    if best is None:
+        return {"kind": "words", "words": [], "fit": NO_FIT, "posterior": 0.0}
+    segments = list(decoder.seg())
+    words = [word for word in best.hypstr.split() if word != ignored]
+    posterior = sum(segment.prob for segment in segments) / max(1, len(segments))
+    return {"kind": "words", "words": words, "fit": fit(decoder, segments), "posterior": min(1.0, posterior)}
+
+
+def fit(decoder: Any, segments: list[Any]) -> float:
+    """The acoustic log likelihood per frame, as the decoder scales it; 0 is perfect."""
+    likelihoods: list[float] = [segment.ascore for segment in segments]
     frames: int = max(1, decoder.n_frames())
-    return sum(map(math.log, likelihoods)) / frames
+    return sum(map(math.log, likelihoods)) / frames if all(likelihoods) else NO_FIT
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
 //! What is read: a borrowed buffer, and its items.
+//!
+//! Inlined by force where an `Input` would be moved from frame to frame: 10 ns of a 100 ns call.
 
 use super::{
     HAS_GIL, Item, Kind, Shape, contiguous_shape, copied, describe_layout, refused, type_name,
@@ -33,7 +35,7 @@ pub struct Input<'py> {
 
 impl<'py> Input<'py> {
     /// Borrows bytes, bytearray, memoryview, ndarray or any other exporter. `what` names the argument.
-    #[inline]
+    #[inline(always)]
     pub fn get(object: &Bound<'py, PyAny>, what: &'static str) -> PyResult<Self> {
         if let Ok(array) = object.cast::<PyUntypedArray>() {
             return Self::from_array(object, array, what);
@@ -53,14 +55,14 @@ impl<'py> Input<'py> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn from_octets(object: &Bound<'py, PyAny>, octets: &[u8], what: &'static str) -> Self {
         let shape = Shape::flat(octets.len());
         let (data, object) = (octets.as_ptr(), object.clone());
         Self { data, bytes: octets.len(), kind: Kind::Bytes, shape, what, object, _export: None }
     }
 
-    #[inline]
+    #[inline(always)]
     fn from_array(
         object: &Bound<'py, PyAny>,
         array: &Bound<'py, PyUntypedArray>,
@@ -110,7 +112,7 @@ impl<'py> Input<'py> {
     }
 
     /// The items as `T`: raw bytes are taken for its little-endian form, anything else must be `T`.
-    #[inline]
+    #[inline(always)]
     pub fn items<T: Item>(&self) -> PyResult<Items<'_, 'py, T>> {
         let size = size_of::<T>();
         let raw_samples = self.kind == Kind::Bytes && size > 1;
@@ -126,8 +128,23 @@ impl<'py> Input<'py> {
         Ok(Items::new(self))
     }
 
-    /// The octets, whatever they are samples of.
-    pub fn octets(&self) -> Items<'_, 'py, u8> {
+    /// The octets for a kernel, whatever they are samples of: lent, or a copy where another thread
+    /// could write to them. With `heavy`, the caller detaches while it holds them; without, it must not.
+    #[inline(always)]
+    pub fn octets(&self, heavy: bool) -> Cow<'_, [u8]> {
+        if self.bytes == 0 {
+            return Cow::Borrowed(&[]);
+        }
+        if HAS_GIL && !heavy || is_immutable(&self.object) {
+            // SAFETY: as in `Items::slice`; octets are always aligned.
+            return Cow::Borrowed(unsafe { std::slice::from_raw_parts(self.data, self.bytes) });
+        }
+        // SAFETY: `bytes` bytes are readable at `data`.
+        Cow::Owned(unsafe { copied(self.data, self.bytes) })
+    }
+
+    /// The octets as items, for `run`.
+    pub fn octet_items(&self) -> Items<'_, 'py, u8> {
         Items::new(self)
     }
 
@@ -176,7 +193,7 @@ pub struct Items<'a, 'py, T> {
 }
 
 impl<'a, 'py, T: Item> Items<'a, 'py, T> {
-    #[inline]
+    #[inline(always)]
     fn new(input: &'a Input<'py>) -> Self {
         let len = input.bytes / size_of::<T>();
         let aligned = input.data.cast::<T>().is_aligned();
@@ -195,17 +212,6 @@ impl<'a, 'py, T: Item> Items<'a, 'py, T> {
             Kind::Bytes => Shape { frames: self.len, ..self.input.shape }.or_octets(self.input),
             _ => self.input.shape,
         }
-    }
-
-    /// The items for a kernel: lent, or a copy where another thread could write to them.
-    ///
-    /// With `heavy`, the caller detaches while it holds the result; without, it must not.
-    pub fn borrow(&self, heavy: bool) -> Cow<'_, [T]> {
-        if HAS_GIL && !heavy || self.is_private() {
-            return Cow::Borrowed(self.slice());
-        }
-        // SAFETY: `slice` gives a pointer that is good for its length.
-        Cow::Owned(unsafe { copied(self.slice().as_ptr(), self.len) })
     }
 
     /// Whether no other thread can write here, attached or not.

@@ -157,6 +157,31 @@ impl<'py, T: Item> Output<'py, T> {
     }
 }
 
+/// A new array that becomes several outputs, each a view: one allocation instead of many.
+pub struct Arena<'py, T> {
+    whole: Output<'py, T>,
+    used: usize,
+}
+
+impl<'py, T: Item> Arena<'py, T> {
+    pub fn new(py: Python<'py>, items: usize) -> PyResult<Self> {
+        Ok(Self { whole: Output::fresh(py, Shape::flat(items))?, used: 0 })
+    }
+
+    /// The next part, or an array of its own where there is no room left.
+    pub fn part(&mut self, py: Python<'py>, shape: Shape) -> PyResult<Output<'py, T>> {
+        let (start, len) = (self.used, shape.items());
+        if len > self.whole.len - start {
+            return Output::fresh(py, shape);
+        }
+        self.used = start + len;
+        // SAFETY: `start + len` is no more than the array has. No two parts overlap, so each is one
+        // kernel's alone, and nobody else has seen the array.
+        let data = unsafe { self.whole.data.add(start) };
+        Ok(Output { array: self.whole.array.clone(), data, len, shape, shared: false })
+    }
+}
+
 /// An array over `data`, or with memory of its own where that is null.
 #[inline]
 fn new_array<'py, T: Item>(

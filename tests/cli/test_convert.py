@@ -1,0 +1,183 @@
+"""`voicecore convert`: formats in and out, files and pipes, and what it refuses."""
+
+import json
+import subprocess
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_harness import TIMEOUT, command, environment, run, tone
+
+from voicecore import AudioFormat, codec
+from voicecore.cli.wavfile import AudioWriter, InputReader
+
+RATE = 16_000
+ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Half a second of a tone, stereo at 16 kHz."""
+    path = tmp_path / "in.wav"
+    with AudioWriter(path, AudioFormat("pcm_s16le", RATE, 2)) as writer:
+        writer.write(tone(0.5, RATE, 2))
+    return path
+
+
+def read(path: Path) -> tuple[AudioFormat, bytes]:
+    reader = InputReader(path.name)
+    data = reader.feed(path.read_bytes()) + reader.finish()
+    reader.check_complete()
+    assert reader.format is not None
+    return reader.format, data
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [8000, 16_000, 44_100])
+def test_there_and_back(cli, source: Path, tmp_path: Path, encoding: str, channels: int, rate: int) -> None:
+    there, back = tmp_path / "there.wav", tmp_path / "back.wav"
+    options = ("--rate", rate, "--encoding", encoding, "--channels", channels)
+    assert cli("convert", source, there, *options).code == 0
+    assert read(there)[0] == AudioFormat(encoding, rate, channels)
+    assert cli("convert", there, back, "--rate", RATE, "--encoding", "pcm_s16le", "--channels", 2).code == 0
+    audio, data = read(back)
+    assert audio == AudioFormat("pcm_s16le", RATE, 2)
+    samples = np.frombuffer(data, "<i2").reshape(-1, 2)
+    assert samples.shape == (8000, 2)
+    middle = slice(1000, -1000)  # the ends of a tone that begins at once are not a tone
+    error = samples[middle].astype(int) - tone(0.5, RATE, 2)[middle]
+    assert np.abs(error).max() < (400 if encoding in ("mulaw", "alaw") else 60)
+
+
+def test_same_format_is_bit_exact_and_wave_can_read_it(cli, source: Path, tmp_path: Path) -> None:
+    assert cli("convert", source, tmp_path / "out.wav").code == 0
+    assert (tmp_path / "out.wav").read_bytes() == source.read_bytes()
+    with wave.open(str(tmp_path / "out.wav")) as reader:
+        assert reader.getnframes() == 8000
+
+
+def test_it_is_the_transcoder_whatever_the_blocks(cli, tmp_path: Path) -> None:
+    samples = tone(10.0, 44_100)  # many blocks
+    (tmp_path / "in.raw").write_bytes(samples.tobytes())
+    options = ("--in-rate", 44_100, "--rate", 16_000, "--encoding", "alaw", "--quality", "voice", "--raw")
+    assert cli("convert", tmp_path / "in.raw", tmp_path / "out.raw", *options).code == 0
+    whole = codec.Transcoder(AudioFormat("pcm_s16le", 44_100), AudioFormat("alaw", 16_000), quality="voice")
+    expected = whole.process(samples).tobytes() + whole.flush().tobytes()
+    assert (tmp_path / "out.raw").read_bytes() == expected
+
+
+def test_raw_mulaw_to_wav(cli, tmp_path: Path) -> None:
+    encoded = codec.encode_mulaw(tone(0.1, 8000))
+    (tmp_path / "in.ul").write_bytes(encoded.tobytes())
+    options = ("--in-rate", 8000, "--in-encoding", "mulaw", "--encoding", "pcm_s16le")
+    assert cli("convert", tmp_path / "in.ul", tmp_path / "out.wav", *options).code == 0
+    assert read(tmp_path / "out.wav") == (AudioFormat("pcm_s16le", 8000), codec.decode_mulaw(encoded).tobytes())
+
+
+def test_json(cli, source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.wav"
+    said = cli("convert", source, out, "--rate", 8000, "--encoding", "ulaw", "--channels", 1, "--json")
+    assert said.json == {
+        "in": {"encoding": "pcm_s16le", "sample_rate": RATE, "channels": 2, "seconds": 0.5},
+        "out": {"encoding": "mulaw", "sample_rate": 8000, "channels": 1, "seconds": 0.5, "path": str(out)},
+    }
+
+
+def test_an_empty_wav_becomes_an_empty_wav(cli, tmp_path: Path) -> None:
+    with AudioWriter(tmp_path / "in.wav", AudioFormat("pcm_s16le", RATE)) as writer:
+        writer.write(b"")
+    assert cli("convert", tmp_path / "in.wav", tmp_path / "out.wav", "--rate", 8000).code == 0
+    assert read(tmp_path / "out.wav") == (AudioFormat("pcm_s16le", 8000), b"")
+
+
+def test_a_pipe_has_streaming_sizes_and_can_be_read_again(source: Path) -> None:
+    done = run("convert", "-", "-", "--channels", 1, stdin=source.read_bytes())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout[4:8] == done.stdout[40:44] == b"\xff" * 4
+    again = run("convert", "-", "-", "--raw", "--json", stdin=done.stdout)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == tone(0.5, RATE).tobytes()
+    assert json.loads(again.stderr)["out"]["path"] == "-"  # stdout carries the samples
+
+
+def test_nobody_reads_the_pipe(tmp_path: Path) -> None:
+    (tmp_path / "in.raw").write_bytes(tone(60.0, 8000).tobytes())  # far more than a pipe holds
+    process = subprocess.Popen(
+        command("convert", tmp_path / "in.raw", "-", "--in-rate", 8000),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    with process:
+        process.stdout.read(100)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=TIMEOUT) == 1
+
+
+# --- bad input -------------------------------------------------------------------------------------------
+
+
+def test_a_truncated_wav_fails_and_says_what_was_delivered(cli, source: Path, tmp_path: Path) -> None:
+    source.write_bytes(source.read_bytes()[:-16_000])  # half of it
+    said = cli("convert", source, tmp_path / "out.wav", "--channels", 1)
+    assert said.code == 1
+    assert said.err == (
+        f"error: {source}: truncated: expected 32000 bytes of audio, got 16000 "
+        f"(0.250 s were written to {tmp_path / 'out.wav'})\n"
+    )
+    assert read(tmp_path / "out.wav")[1] == tone(0.5, RATE)[:4000].tobytes()
+
+
+def test_half_a_sample_at_the_end_of_raw_input(cli, tmp_path: Path) -> None:
+    (tmp_path / "in.raw").write_bytes(bytes(9))
+    said = cli("convert", tmp_path / "in.raw", tmp_path / "out.wav", "--in-rate", 8000, "--in-channels", 2, "--json")
+    assert said.code == 1
+    assert said.json["error"]["type"] == "ContainerError"
+    assert "ends with 1 bytes of a frame of 4" in said.json["error"]["message"]
+    assert said.err == ""
+
+
+def test_what_is_no_wav(cli, tmp_path: Path) -> None:
+    (tmp_path / "in.wav").write_bytes(b"hello, this is no audio")
+    said = cli("convert", tmp_path / "in.wav", tmp_path / "out.wav")
+    assert said.code == 1
+    assert said.err.count("\n") == 1
+    assert 'expected "RIFF"' in said.err
+    assert not (tmp_path / "out.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--rate", 100), "sample_rate: expected 4000 to 192000 Hz, got 100"),
+        (("--rate", "fast"), "--rate"),
+        (("--encoding", "mp3"), "encoding: expected one of pcm_s16le"),
+        (("--channels", 0), "channels: expected 1 to 64, got 0"),
+        (("--channels", 3), "channels"),
+        (("--quality", "best"), "--quality"),
+        (("--in-encoding", "mulaw"), "sample rate is needed"),
+        (("--in-rate", 8000), "WAV header"),
+        (("--nonsense",), "--nonsense"),
+    ],
+)
+def test_bad_options(cli, source: Path, tmp_path: Path, options: tuple, words: str) -> None:
+    said = cli("convert", source, tmp_path / "out.wav", *options)
+    assert said.code == 2
+    assert words in said.err
+    assert not (tmp_path / "out.wav").exists()
+    in_json = cli("convert", source, tmp_path / "out.wav", *options, "--json")
+    assert in_json.code == 2
+    assert set(in_json.json["error"]) == {"type", "message", "retryable"}
+    assert words in in_json.json["error"]["message"]
+
+
+@pytest.mark.parametrize("names", [("nothing.wav", "out.wav"), ("in.wav", "no/out.wav"), ("in.wav", "in.wav")])
+def test_bad_paths(cli, source: Path, names: tuple[str, str]) -> None:
+    before = source.read_bytes()
+    said = cli("convert", *(source.parent / name for name in names))
+    assert said.code == 2
+    assert said.err.startswith("error: ")
+    assert source.read_bytes() == before

@@ -1,0 +1,278 @@
+"""`voicecore emulate` as a process: the ready line, the way it ends, keys; `say` and `transcribe` against it."""
+
+import json
+import os
+import signal
+import subprocess
+import wave
+from pathlib import Path
+
+import pytest
+from cli_harness import TIMEOUT, Serving, children, command, environment, run, tone
+
+from voicecore.audio import AudioFormat
+from voicecore.cli.wavfile import AudioWriter, InputReader
+
+PHRASE = "Please hold while I look up your account."
+FOREVER = ("--pace", "0.01", "--chunk-seconds", "0.05")  # the second chunk of speech comes after 5 s
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+# --- emulate ---------------------------------------------------------------------------------------------
+
+
+def test_ready_line(emulator: Serving) -> None:
+    assert emulator.ready["ready"] is True
+    port = emulator.tts.split(":")[2].split("/")[0]
+    assert emulator.ready["urls"]["deepdub-open"] == f"ws://127.0.0.1:{port}/open"
+    assert emulator.ready["urls"]["60db-stt"] == f"ws://127.0.0.1:{port}/ws/stt"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_cleanly_while_a_client_is_connected(number: signal.Signals) -> None:
+    serving = Serving(*FOREVER)
+    with subprocess.Popen(
+        command("say", PHRASE, "--vendor", "deepdub", "--url", serving.tts, "--out", "-"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(DEEPDUB_API_KEY="any"),
+    ) as client:
+        assert client.stdout.read(100)  # it is speaking
+        workers = children(serving.process.pid)
+        assert workers
+        assert serving.stop(number) == (0, b"", b"")
+        assert all(map(is_gone, workers))
+        _, said = client.communicate(timeout=TIMEOUT)
+        assert client.returncode == 3
+        assert said.startswith(b"error: deepdub: ")
+        assert said.count(b"\n") == 1
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_whole_group() -> None:
+    serving = Serving()
+    workers = children(serving.process.pid)
+    os.killpg(serving.process.pid, signal.SIGINT)
+    out, err = serving.process.communicate(timeout=TIMEOUT)
+    assert (serving.process.returncode, out, err) == (0, b"", b"")
+    assert all(map(is_gone, workers))
+
+
+def test_a_key_of_its_own(tmp_path: Path) -> None:
+    serving = Serving("--key-env", "MY_KEY", MY_KEY="bad-but-mine")
+    arguments = ("say", "Hi.", "--vendor", "deepdub", "--url", serving.tts, "--out", tmp_path / "a.wav")
+    assert run(*arguments, DEEPDUB_API_KEY="bad-but-mine").returncode == 0
+    assert run(*arguments, DEEPDUB_API_KEY="another-key").returncode == 3
+    code, out, err = serving.stop()
+    assert code == 0
+    assert b"bad-but-mine" not in out + err
+
+
+def test_the_banner(emulator: Serving) -> None:
+    process = subprocess.Popen(
+        command("emulate", "--port", 0, "--voice", "tone", "--ears", "none"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(PYTHONUNBUFFERED="1"),
+    )
+    with process:
+        lines = []
+        while not lines or "Ctrl-C" not in lines[-1]:
+            lines.append(process.stdout.readline())
+            assert lines[-1], process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=TIMEOUT) == 0
+    text = "".join(lines)
+    for words in ("tone", "none", 'does not begin with "bad"', "deepdub-open", "60db-stt", "ws://127.0.0.1:"):
+        assert words in text
+
+
+def test_a_port_in_use(emulator: Serving) -> None:
+    port = emulator.tts.split(":")[2].split("/")[0]
+    done = run("emulate", "--port", port, "--voice", "tone", "--ears", "none", "--json")
+    assert done.returncode == 3
+    error = json.loads(done.stdout)["error"]
+    assert error["type"] == "ConnectionFailedError"
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in error["message"]
+
+
+def test_a_key_variable_that_is_not_set() -> None:
+    done = run("emulate", "--key-env", "NO_SUCH_VARIABLE")
+    assert done.returncode == 2
+    assert b"NO_SUCH_VARIABLE" in done.stderr
+
+
+# --- say and transcribe ----------------------------------------------------------------------------------
+
+
+def test_there_and_back(emulator: Serving, tmp_path: Path) -> None:
+    wav = tmp_path / "said.wav"
+    said = run("say", PHRASE, "--vendor", "deepdub", "--url", emulator.tts, "--out", wav, "--json", DEEPDUB_API_KEY="k.1")
+    assert said.returncode == 0, said.stderr
+    numbers = json.loads(said.stdout)
+    with wave.open(str(wav)) as reader:
+        assert reader.getframerate() == 24_000
+        assert reader.getnframes() / 24_000 == pytest.approx(numbers["audio_seconds"], abs=1e-6)
+    assert 1.0 < numbers["audio_seconds"] < 10.0
+    assert numbers["ttfb"] > 0
+
+    heard = run("transcribe", wav, "--vendor", "60db", "--url", emulator.stt, SIXTY_DB_API_KEY="k.2")
+    assert (heard.returncode, heard.stdout.decode()) == (0, PHRASE + "\n"), heard.stderr
+
+
+def test_text_from_stdin_as_mulaw_through_pipes(emulator: Serving) -> None:
+    options = ("--vendor", "deepdub", "--url", emulator.tts, "--rate", 8000, "--encoding", "mulaw", "--out", "-")
+    said = run("say", "-", *options, "--json", stdin=PHRASE.encode(), DEEPDUB_API_KEY="k.1")
+    assert said.returncode == 0, said.stderr
+    assert json.loads(said.stderr)["audio_seconds"] == pytest.approx(len(said.stdout) / 8000)
+
+    options = ("--vendor", "60db", "--url", emulator.stt, "--rate", 8000, "--encoding", "mulaw", "--language", "en")
+    heard = run("transcribe", "-", *options, "--interim", "--json", stdin=said.stdout, SIXTY_DB_API_KEY="k.2")
+    assert heard.returncode == 0, heard.stderr
+    *transcripts, end = map(json.loads, heard.stdout.splitlines())
+    assert {transcript["type"] for transcript in transcripts} == {"transcript"}
+    assert [t["text"] for t in transcripts if t["is_final"]] == [PHRASE]
+    assert end["type"] == "end"
+    assert end["text"] == PHRASE
+    assert end["in"]["encoding"] == "mulaw"
+
+
+def test_interrupting_say() -> None:
+    serving = Serving(*FOREVER)
+    with subprocess.Popen(
+        command("say", PHRASE, "--vendor", "deepdub", "--url", serving.tts, "--out", "-"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(DEEPDUB_API_KEY="any"),
+    ) as client:
+        assert client.stdout.read(100)
+        client.send_signal(signal.SIGINT)
+        _, err = client.communicate(timeout=TIMEOUT)
+        assert (client.returncode, err) == (130, b"")
+    assert serving.stop() == (0, b"", b"")
+
+
+def test_interrupting_transcribe_that_waits_for_stdin(emulator: Serving) -> None:
+    options = ("--vendor", "60db", "--url", emulator.stt, "--rate", 16_000, "--interim")
+    with subprocess.Popen(
+        command("transcribe", "-", *options),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(SIXTY_DB_API_KEY="any"),
+    ) as client:
+        said = run("say", PHRASE, "--vendor", "deepdub", "--url", emulator.tts, "--rate", 16_000, "--out", "-",
+                   DEEPDUB_API_KEY="k.1")  # fmt: skip
+        client.stdin.write(said.stdout + bytes(32_000))
+        client.stdin.flush()
+        assert client.stdout.readline().decode() == PHRASE + "\n"  # a final comes before the end of the input
+        client.send_signal(signal.SIGINT)
+        assert client.wait(timeout=TIMEOUT) == 130
+        assert b"Traceback" not in client.stderr.read()
+
+
+# --- what goes wrong -------------------------------------------------------------------------------------
+
+
+def say(url: str, tmp_path: Path, *more: str, **variables: str) -> tuple[int, dict]:
+    out = tmp_path / "never.wav"
+    done = run("say", "Hi.", "--vendor", "deepdub", "--url", url, "--out", out, "--json", *more, **variables)
+    assert not out.exists()
+    assert done.stderr == b""
+    return done.returncode, json.loads(done.stdout)["error"]
+
+
+def test_missing_keys_name_their_variable(emulator: Serving, tmp_path: Path) -> None:
+    code, error = say(emulator.tts, tmp_path)
+    assert (code, error["type"], error["retryable"]) == (2, "ConfigurationError", False)
+    assert "DEEPDUB_API_KEY" in error["message"]
+    with AudioWriter(tmp_path / "a.wav", AudioFormat("pcm_s16le", 16_000)) as writer:
+        writer.write(tone(0.1, 16_000))
+    done = run("transcribe", tmp_path / "a.wav", "--vendor", "60db", "--url", emulator.stt)
+    assert done.returncode == 2
+    assert b"SIXTY_DB_API_KEY" in done.stderr
+
+
+def test_bad_keys_are_refused_and_never_shown(emulator: Serving, tmp_path: Path) -> None:
+    code, error = say(emulator.tts + "?token=hush", tmp_path, DEEPDUB_API_KEY="bad-0123456789")
+    assert (code, error["type"], error["retryable"]) == (3, "AuthError", False)
+    assert "hush" not in error["message"]
+    with AudioWriter(tmp_path / "a.wav", AudioFormat("pcm_s16le", 16_000)) as writer:
+        writer.write(tone(0.1, 16_000))
+    arguments = ("transcribe", tmp_path / "a.wav", "--vendor", "60db", "--url", emulator.stt, "--json")
+    done = run(*arguments, SIXTY_DB_API_KEY="bad-0123456789")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["error"]["type"] == "AuthError"
+
+
+def test_a_refused_port(tmp_path: Path) -> None:
+    code, error = say("ws://127.0.0.1:1/open", tmp_path, DEEPDUB_API_KEY="any-key")
+    assert (code, error["type"], error["retryable"]) == (3, "ConnectionFailedError", True)
+    assert "127.0.0.1:1" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [("http://127.0.0.1/open", "ws://"), ("ws://example.com/open", "wss://"), ("nonsense", "ws://")],
+)
+def test_a_wrong_url(tmp_path: Path, url: str, words: str) -> None:
+    code, error = say(url, tmp_path, DEEPDUB_API_KEY="any-key")
+    assert (code, error["type"]) == (2, "ConfigurationError")
+    assert words in error["message"]
+
+
+def test_no_credit(tmp_path: Path) -> None:
+    serving = Serving("--no-credit", "--voice", "tone", "--ears", "none")
+    code, error = say(serving.tts, tmp_path, DEEPDUB_API_KEY="any-key")
+    assert (code, error["type"]) == (3, "QuotaError")
+    assert serving.stop()[0] == 0
+
+
+def test_a_truncated_file_is_transcribed_as_far_as_it_goes(emulator: Serving, tmp_path: Path) -> None:
+    with AudioWriter(tmp_path / "a.wav", AudioFormat("pcm_s16le", 16_000)) as writer:
+        writer.write(tone(0.5, 16_000))
+    cut = (tmp_path / "a.wav").read_bytes()[:-8000]
+    arguments = ("transcribe", "-", "--vendor", "60db", "--url", emulator.stt, "--json")
+    done = run(*arguments, stdin=cut, SIXTY_DB_API_KEY="k.1")
+    assert done.returncode == 1
+    *_, end, error = map(json.loads, done.stdout.splitlines())
+    assert end["in"]["seconds"] == 0.25
+    assert error["error"]["message"] == "stdin: truncated: expected 16000 bytes of audio, got 8000"
+
+
+@pytest.mark.parametrize(("content", "code"), [(b"", 1), (b"no audio at all", 1), (None, 2)])
+def test_what_is_no_wav(emulator: Serving, tmp_path: Path, content: bytes | None, code: int) -> None:
+    path = tmp_path / "a.wav"
+    if content is not None:
+        path.write_bytes(content)
+    done = run("transcribe", path, "--vendor", "60db", "--url", emulator.stt, SIXTY_DB_API_KEY="k.1")
+    assert done.returncode == code
+    assert done.stderr.startswith(b"error: ")
+    assert str(path).encode() in done.stderr
+
+
+def test_what_was_said_before_a_failure_is_kept(tmp_path: Path) -> None:
+    serving = Serving(*FOREVER)
+    out = tmp_path / "a.wav"
+    with subprocess.Popen(
+        command("say", PHRASE, "--vendor", "deepdub", "--url", serving.tts, "--out", out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment(DEEPDUB_API_KEY="any"),
+    ) as client:
+        while not (out.exists() and out.stat().st_size > 44):
+            assert client.poll() is None
+        serving.stop()
+        said = client.stderr.read()
+        assert client.wait(timeout=TIMEOUT) == 3
+    assert f"s were written to {out})".encode() in said
+    reader = InputReader("a.wav")
+    assert reader.feed(out.read_bytes()) + reader.finish()
+    reader.check_complete()
