@@ -7,6 +7,9 @@ STAMPS := .stamps
 
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
 
+# cargo builds the binding for the environment's Python, whatever else is on the PATH.
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+
 .PHONY: demo test test-rust test-python lint types bench clean
 
 demo: $(STAMPS)/wheel
@@ -14,7 +17,7 @@ demo: $(STAMPS)/wheel
 
 test: lint types test-rust test-python
 
-test-rust:
+test-rust: $(STAMPS)/venv
 	cargo test --workspace --quiet
 
 test-python: $(STAMPS)/wheel

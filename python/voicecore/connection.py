@@ -191,7 +191,7 @@ class Connection:
         """Everything that is to go out now; b"" for nothing. Whole frames: send all of it, or abort the socket."""
         data = self._outgoing.getvalue()
         self._outgoing = BytesIO()
-        if data and not self.closed:
+        if data:
             self._timers["send"] = now + self.deadlines.send
         return data
 
@@ -245,7 +245,8 @@ class Connection:
         request.headers.update(self._headers)
         self._websocket.send_request(request)
         self._headers = {}  # the key has been used: keep no copy
-        self._websocket.uri = _parse(self.shown_url)
+        for name in {"uri", "wsuri"} & vars(self._websocket).keys():  # websockets 15 renamed it
+            setattr(self._websocket, name, _parse(self.shown_url))
         self._inboxes[SESSION] = Inbox(1, self.protocol.session_state, self._buffered_seconds)
         self._flush()
 
@@ -262,7 +263,7 @@ class Connection:
         for event in self._websocket.events_received():
             if isinstance(event, Frame):
                 self._receive_frame(event, now)
-            elif isinstance(event, Response):
+            elif isinstance(event, Response):  # pragma: no branch - a client gets nothing else
                 self._upgraded(event, now)
         self._flush()
         self._notice_close(now, ended=not data)
@@ -421,8 +422,8 @@ class Connection:
     def _apply(self, event: ServerEvent, now: float) -> None:
         """An event that time brought instead of the peer."""
         self._grace = None
-        if self.protocol.received(event) is not None:
-            self._deliver(event, now)
+        self.protocol.received(event)
+        self._deliver(event, now)
 
     def _deliver(self, event: ServerEvent, now: float) -> None:
         context_id: str | None = getattr(event, "context_id", None)

@@ -275,7 +275,7 @@ class Protocol:
         state = self._context_of(event)
         if state is None:
             return self.session_state in OVER
-        known = type(event) in self.dialect.contexts[ContextState.NEW]
+        known = type(event) in self.dialect.contexts.get(ContextState.NEW, {})
         return state is ContextState.NEW and not known and self.role is Role.CLIENT
 
     def _context_of(self, event: Event) -> ContextState | None:

@@ -37,8 +37,7 @@ class Secret:
 def without_query(url: str) -> str:
     """`url` as it may be shown: neither its query nor its user part, which may hold keys."""
     bare = url.split("?", 1)[0].split("#", 1)[0]
-    scheme, separator, rest = bare.partition("://")
-    if not separator:
-        return bare
+    before, separator, after = bare.partition("://")
+    scheme, rest = (f"{before}://", after) if separator else ("", bare)
     authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    return f"{scheme}{authority.rpartition('@')[2]}{slash}{path}"

@@ -33,6 +33,7 @@ class Metrics:
     bytes_received: int = 0
     audio_seconds: float = 0.0
     chunks: int = 0
+    dangling_bytes: int = 0  # of a last frame that the vendor never completed
     arrivals: list[Arrival] = field(default_factory=list)
 
     @property
@@ -73,6 +74,7 @@ class SpeechDecoder:
                 parts = [self._samples(data)] if data else []
                 if self._transcoder is not None:
                     parts.append(self._transcoder.flush())
+                    self._metrics.dangling_bytes = self._transcoder.dangling_bytes
                 return self._chunk(np.concatenate(parts), data, received.at) if parts else None
         return None
 

@@ -109,10 +109,8 @@ class DeepdubOptions:
         expect_range("variance", self.variance, 0, 1)
         expect_range("temperature", self.temperature, 0, 1)
         expect_type("seed", self.seed, int)
-        for name in ("prompt_boost", "super_stretch", "realtime", "clean_audio", "auto_gain"):
-            expect_type(name, getattr(self, name), bool)
-        for name in ("output_diacritized", "enable_logging"):
-            expect_type(name, getattr(self, name), bool)
+        for name in _SWITCHES:
+            expect_type(name, getattr(self, _FIELDS[name]), bool)
         expect_type("performanceReferencePromptId", self.performance_reference_prompt_id, str)
         expect_type("targetGender", self.target_gender, str)
         expect_type("accentControl", self.accent_control, AccentControl)
@@ -142,6 +140,7 @@ _FIELDS = {
     "outputDiacritized": "output_diacritized",
     "enableLogging": "enable_logging",
 }
+_SWITCHES = ("promptBoost", "superStretch", "realtime", "cleanAudio", "autoGain", "outputDiacritized", "enableLogging")
 
 
 class DeepdubOpen(Dialect):
@@ -276,7 +275,8 @@ def wav_header(sample_rate: int, data_bytes: int) -> bytes:
 
 def _request(message: Mapping[str, Any]) -> Event:
     fields = without_unset(dict(message))  # the vendor's own client sends null for every option that is unset
-    context_id = fields.get("generationId") or str(uuid.uuid4())
+    given = fields.get("generationId", "")
+    context_id = str(uuid.uuid4()) if given == "" else given
     if not isinstance(context_id, str):
         return Malformed(None, "InvalidInput", f"generationId: expected str, got {type(context_id).__name__}")
     try:

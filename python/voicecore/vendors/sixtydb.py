@@ -169,6 +169,7 @@ class SixtydbStt(Dialect):
     options = SixtydbSttOptions
     frame_seconds = FRAME_SECONDS
     initial = SessionState.OPENING
+    contexts: ClassVar = {}
     sessions: ClassVar = {
         SessionState.OPENING: {
             Connecting: SessionState.OPENING,
