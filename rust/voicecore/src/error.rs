@@ -15,7 +15,9 @@ pub enum Error {
         got: usize,
     },
     /// A whole-buffer kernel was given a partial frame.
-    #[error("buffer of {len} {what} is not a whole number of frames: expected a multiple of {unit}")]
+    #[error(
+        "buffer of {len} {what} is not a whole number of frames: expected a multiple of {unit}"
+    )]
     PartialFrame {
         /// Length that was given.
         len: usize,
