@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
-import trio
+
+# The same examples on every run, however slow the machine is at that moment.
+hypothesis.settings.register_profile(
+    "voicecore", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("voicecore")
 
 
 @pytest.fixture(autouse=True)
@@ -12,9 +18,3 @@ def no_vendor_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for vendor in ("SIXTY_DB", "DEEPDUB", "VACHANA", "UPLIFTAI"):
         for suffix in ("API_KEY", "STT_URL", "TTS_URL", "LLM_URL", "URL"):
             monkeypatch.delenv(f"{vendor}_{suffix}", raising=False)
-
-
-@pytest.fixture
-def tasks_left():
-    """How many trio tasks live more than when the fixture was made."""
-    return lambda: trio.lowlevel.current_statistics().tasks_living

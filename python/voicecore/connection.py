@@ -63,6 +63,7 @@ SESSION = ""
 MAX_MESSAGE_BYTES = 16 * 2**20
 MAX_BUFFERED_SECONDS = 600.0  # of audio, per context: the longest text that a vendor takes, spoken slowly
 MAX_BUFFERED_EVENTS = 10_000  # per inbox: transcripts carry no seconds
+MAX_UNREAD_EVENTS = 100  # of the session itself, for text-to-speech
 MAX_OUTGOING_BYTES = 64 * 2**10  # above it `can_send` is false and the driver lets the sender wait
 TERMINAL_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 
@@ -473,6 +474,8 @@ class Connection:
                 ),
             )
             return
+        if context_id == SESSION and self.protocol.dialect.kind == "tts" and len(inbox.queue) >= MAX_UNREAD_EVENTS:
+            inbox.queue.popleft()  # nobody has to read what a text-to-speech vendor says of the session
         inbox.seconds += seconds
         inbox.queue.append(Received(event, now))
         self._touched.add(context_id)

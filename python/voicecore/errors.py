@@ -96,7 +96,7 @@ class DeadlineError(VoicecoreError, TimeoutError):
 
     retryable = True
 
-    def __init__(self, message: str, deadline: str, seconds: float) -> None:
+    def __init__(self, message: str, deadline: str = "", seconds: float = 0.0) -> None:
         super().__init__(message)
         self.deadline = deadline
         self.seconds = seconds

@@ -33,8 +33,8 @@ class Metrics:
     bytes_received: int = 0
     audio_seconds: float = 0.0
     chunks: int = 0
-    dangling_bytes: int = 0  # of a last frame that the vendor never completed
     arrivals: list[Arrival] = field(default_factory=list)
+    dangling_bytes: int = 0  # of a last frame that the vendor never completed
 
     @property
     def ttfb(self) -> float | None:

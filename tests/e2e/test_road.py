@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import ssl
 import traceback
 from collections.abc import AsyncIterator
@@ -239,3 +240,18 @@ async def test_the_key_shows_nowhere(emulator, caplog, capfd):
     captured = capfd.readouterr()
     for text in [*shown, *ours, captured.out, captured.err]:
         assert CANARY not in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        voicecore.DeadlineError("late", "total", 3.0),
+        voicecore.ConnectionLostError("gone", 1011, "oops"),
+        voicecore.Base64Error("bad", 7),
+        voicecore.RateLimitError("slow", "deepdub", "RateLimit"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_can_be_pickled(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))

@@ -162,6 +162,29 @@ async def test_60db_answers_a_bad_message_with_an_error_and_1008(emulator, messa
     assert error["error"]
 
 
+async def test_60db_a_client_that_errs_in_mid_session_costs_nobody_else_anything(emulator):
+    """Its error is answered while a final is still on its way; the emulator serves on."""
+    speech = codec.encode_mulaw(noise(1.0, 8000)).tobytes() + b"\xff" * 8000
+
+    def script() -> list[dict]:
+        seen = []
+        with connect(f"{emulator.urls['60db-stt']}?apiKey=k") as ws:
+            ws.send(json.dumps(START))
+            for at in range(0, len(speech), 480):
+                ws.send(speech[at : at + 480])
+            ws.send("{nonsense")
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    seen.append(ask_json(ws))
+        return seen
+
+    for _ in range(3):
+        seen = await in_thread(script)
+        assert seen[-1]["type"] == "error"
+    frames = [speech[:480]]
+    assert (await in_thread(lambda: quick_start(emulator.urls["60db-stt"], START, frames)))[-1]["billing_summary"]
+
+
 async def test_60db_refuses_a_bad_key_in_band():
     def script(url: str) -> tuple[list[dict], int]:
         with connect(f"{url}?apiKey=bad") as ws:

@@ -835,3 +835,8 @@ def test_any_object_is_an_answer_or_a_typed_error(message):
 
 def test_base64_here_is_the_standard_alphabet_with_padding():
     assert said(SendAudio(b"\xff\xfe\xfd\xfc", {}))["audio"] == "//79/A=="
+
+
+def test_a_session_token_in_the_url_stands_for_the_key():
+    url = "wss://api.60db.ai/ws/stt?token=jwt&workspace_id=7"
+    assert SixtydbStt().upgrade(url, Secret("k")) == (url, {})

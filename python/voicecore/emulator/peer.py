@@ -9,7 +9,7 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from voicecore.events import Event
-from voicecore.protocol import Protocol
+from voicecore.protocol import OVER, Protocol
 
 OUTGOING_MESSAGES = 64
 CLOSE_SECONDS = 1.0
@@ -30,6 +30,8 @@ class Peer:
 
     async def say(self, event: Event) -> None:
         """Sends one event. Cancelling it sends all of it or nothing. Raises `Gone`."""
+        if self.protocol.session_state in OVER:
+            raise Gone  # what was still on its way when the session ended has nowhere to go
         message = self.protocol.send(event)
         if message is not None:
             try:

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from voicecore.audio import AudioFormat
 from voicecore.codec import decode_base64
@@ -230,6 +231,8 @@ class SixtydbStt(Dialect):
         self._connected_first = connected_first
 
     def upgrade(self, url: str, key: Secret) -> tuple[str, dict[str, str]]:
+        if "token" in dict(parse_qsl(urlsplit(url).query)):
+            return url, {}  # a session token with its workspace_id, which the caller put into the URL
         return with_query(url, apiKey=key.reveal()), {}
 
     def key_of(self, query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
