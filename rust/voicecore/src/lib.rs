@@ -11,6 +11,7 @@ pub mod format;
 pub mod g711;
 pub mod json_audio;
 pub mod resample;
+pub mod simd;
 pub mod transcoder;
 
 pub use error::{Error, Result};
