@@ -18,6 +18,7 @@ from benches.two_cores import speedup
 
 COLUMNS = ("kernel", "size", "ours", "peer", "peer's", "ratio", "goal", "")
 RIGHT = ("ours", "peer's", "ratio", "goal")
+TWO_CORES = "bank on two cores"
 TWO_CORES_GOAL = 1.8
 
 
@@ -28,13 +29,16 @@ def main() -> None:
     options = parser.parse_args()
     all_cores = os.sched_getaffinity(0)
     pin_to_one_core()
-    rows = [row for case in cases() if options.only in case.name for row in rows_of(case, measure(case.contenders))]
-    if options.only in "two cores" and len(all_cores) > 1:
+    rows: list[dict[str, Any]] = []
+    for case in cases():
+        if options.only in case.name:
+            rows += rows_of(case, measure(case.contenders))
+    if options.only in TWO_CORES and len(all_cores) > 1:
         os.sched_setaffinity(0, all_cores)
-        rows.append(row("bank on two cores", "1 -> 2 threads", None, "one core", None, speedup(), TWO_CORES_GOAL))
+        rows.append(row(TWO_CORES, "1 -> 2 threads", None, "one core", None, speedup(), TWO_CORES_GOAL))
     print(table(rows))
-    missed = [row for row in rows if row["met"] is False]
-    print(f"{sum(row['met'] is True for row in rows)} goals met, {len(missed)} missed")
+    met = [entry["met"] for entry in rows]
+    print(f"{met.count(True)} goals met, {met.count(False)} missed")
     if options.json:
         machine = {"python": platform.python_version(), "machine": platform.platform(), "load": os.getloadavg()}
         options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1))
@@ -76,7 +80,7 @@ def row(
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    lines = [COLUMNS, *(cells(row) for row in rows)]
+    lines = [COLUMNS, *map(cells, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
@@ -87,16 +91,16 @@ def table(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def cells(row: dict[str, Any]) -> tuple[str, ...]:
+def cells(entry: dict[str, Any]) -> tuple[str, ...]:
     return (
-        row["kernel"],
-        row["size"],
-        duration(row["ours_seconds"]),
-        row["peer"],
-        duration(row["peer_seconds"]),
-        f"{row['ratio']:.2f}x",
-        "" if row["goal"] is None else f"{row['goal']:.3g}x",
-        {None: "", True: "ok", False: "MISSED"}[row["met"]],
+        entry["kernel"],
+        entry["size"],
+        duration(entry["ours_seconds"]),
+        entry["peer"],
+        duration(entry["peer_seconds"]),
+        f"{entry['ratio']:.2f}x",
+        "" if entry["goal"] is None else f"{entry['goal']:.3g}x",
+        {None: "", True: "ok", False: "MISSED"}[entry["met"]],
     )
 
 

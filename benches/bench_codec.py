@@ -1,8 +1,10 @@
 """The cases of `benches.cases` for pytest-benchmark: one group per case, ours and its peers in it."""
 
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
 from benches.cases import cases
+from benches.method import Contender
 
 CONTENDERS = [
     pytest.param(case.name, contender, id=f"{case.name}: {contender.name}")
@@ -12,6 +14,6 @@ CONTENDERS = [
 
 
 @pytest.mark.parametrize(("group", "contender"), CONTENDERS)
-def bench_codec(benchmark, group, contender):
+def test_codec(benchmark: BenchmarkFixture, group: str, contender: Contender) -> None:
     benchmark.group = f"{group} (time per {len(contender.data)} calls)"
     benchmark(contender.compiled(), contender.data)

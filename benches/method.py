@@ -41,9 +41,10 @@ class Contender:
             f"    for x in data:\n        {self.statement}\n"
             "    return clock() - start\n"
         )
-        names = {**self.names, "clock": time.perf_counter}
+        names: dict[str, Any] = {**self.names, "clock": time.perf_counter}
         exec(source, names)
-        return names["batch"]
+        batch: Batch = names["batch"]
+        return batch
 
 
 @dataclass(frozen=True)

@@ -288,9 +288,9 @@ class Connection:
         Raises the connection's error once it has one, `StateError` before it is open and after `close`,
         `ProtocolError` for an event that the state does not allow.
         """
-        name = type(event).__name__
+        name, state = type(event).__name__, self.protocol.session_state
         if not self.usable:
-            raise self._unusable(f"{name} cannot be sent while {self.phase.name} and {self.protocol.session_state.name}")
+            raise self._unusable(f"{name} cannot be sent while {self.phase.name} and {state.name}")
         context_id: str | None = getattr(event, "context_id", None)
         if isinstance(event, Synthesize) and context_id in self._inboxes and context_id not in self.protocol.contexts:
             raise self._unusable(f"{name} cannot reuse the context {context_id!r} before what it got is forgotten")
@@ -596,7 +596,7 @@ def _seconds(event: Event, byte_rate: int) -> float:
 def _refusal(vendor: str, shown_url: str, response: Response) -> VoicecoreError:
     """An upgrade that was answered with something other than 101."""
     status = response.status_code
-    text = f"{vendor}: {shown_url} refused the connection: HTTP {status} {response.reason_phrase}"
+    text = f"{vendor}: {shown_url} refused the connection: HTTP {status} {response.reason_phrase}".rstrip()
     error: VoicecoreError
     if status in (401, 403):
         return AuthError(text, vendor, str(status))

@@ -24,14 +24,17 @@ from voicecore.connection import MAX_BUFFERED_SECONDS, Connection, Deadlines
 from voicecore.errors import AuthError, ConfigurationError, DeadlineError, StateError, VoicecoreError
 from voicecore.events import (
     CancelContext,
+    ClassifyVoice,
     ConfigureStream,
     ContextFinished,
+    Failed,
     Probe,
     StartStream,
     StopStream,
     StreamStopped,
     Synthesize,
     Transcript,
+    VoiceClassified,
 )
 from voicecore.link import Link, flat_nursery
 from voicecore.protocol import Dialect, Protocol, Role, SessionState
@@ -200,6 +203,7 @@ class TTS(_Session):
     def __init__(self, settings: _Settings, nursery: trio.Nursery) -> None:
         super().__init__(settings, nursery)
         self._opening = trio.Lock()
+        self._classifying = trio.Lock()
 
     def synthesize(
         self,
@@ -229,6 +233,30 @@ class TTS(_Session):
         """Speaks text that arrives bit by bit: see `SpeechContext`. Arguments as for `synthesize`."""
         chosen = self._settings.dialect.options_for(self._options(options), output)
         return SpeechContext(self, voice, output, chosen)
+
+    async def classify_voice(self, wav: bytes) -> Mapping[str, Any]:
+        """Deepdub: what the vendor's classifier says of a voice, e.g. `{"gender": "female", ...}`.
+
+        `wav` is a WAV file, of which the first second at 16 kHz counts. Raises `VendorError`, `DeadlineError`, and
+        `ProtocolError` with a vendor that has no such request. Cancelling it may leave an answer for the next call
+        to skip.
+        """
+        async with self._classifying:  # the answer does not say which question it is for
+            link = await self._ready_link()
+            link.send(ClassifyVoice(str(uuid.uuid4()), bytes(wav)))
+            limit = self._settings.deadlines.first_audio
+            with trio.move_on_after(limit):
+                return await self._classification(link)
+            text = f"{self._settings.dialect.vendor}: deadline first_audio: no answer within {limit:g} s"
+            raise DeadlineError(text, "first_audio", limit)
+
+    async def _classification(self, link: Link) -> Mapping[str, Any]:
+        while True:
+            match (await link.next()).event:
+                case VoiceClassified(details):
+                    return details
+                case Failed() as failed:
+                    raise self._settings.dialect.error_of(failed)
 
     async def _ready_link(self) -> Link:
         """The session's connection, opened again if the vendor closed it or a deadline did."""
@@ -299,12 +327,13 @@ class Speech:
     async def __anext__(self) -> AudioChunk:
         """The next chunk. Cancelling it loses nothing."""
         while not self._ended:
-            if self._link is None:
+            link = self._link
+            if link is None:
                 raise StateError("a Speech is iterated inside its `async with` block")
             try:
-                received = await self._link.next(self.context_id)
+                received = await link.next(self.context_id)
             except VoicecoreError:
-                if self._ended:  # cancelled by another task meanwhile
+                if self._link is not link:  # cancelled by another task meanwhile
                     break
                 raise
             self._ended = isinstance(received.event, ContextFinished)

@@ -3,9 +3,12 @@
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import wave
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from cli_harness import TIMEOUT, Serving, children, command, environment, run, tone
@@ -64,6 +67,21 @@ def test_ctrl_c_in_a_terminal_reaches_the_whole_group() -> None:
     assert all(map(is_gone, workers))
 
 
+@pytest.mark.parametrize("path", ["/open?x-api-key=any", "/open?x-api-key=bad", "/ws/stt?apiKey=any", "/nothing"])
+def test_a_client_that_resets_its_connection_harms_nobody(emulator: Serving, path: str) -> None:
+    address = urlsplit(emulator.tts)
+    fields = ("Host: x", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
+    head = "\r\n".join([f"GET {path} HTTP/1.1", *fields, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "", ""])
+    for _ in range(3):
+        with socket.create_connection((address.hostname, address.port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets
+            client.sendall(head.encode())
+    with socket.create_connection((address.hostname, address.port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
+    assert emulator.process.poll() is None
+
+
 def test_a_key_of_its_own(tmp_path: Path) -> None:
     serving = Serving("--key-env", "MY_KEY", MY_KEY="bad-but-mine")
     arguments = ("say", "Hi.", "--vendor", "deepdub", "--url", serving.tts, "--out", tmp_path / "a.wav")
@@ -114,7 +132,9 @@ def test_a_key_variable_that_is_not_set() -> None:
 
 def test_there_and_back(emulator: Serving, tmp_path: Path) -> None:
     wav = tmp_path / "said.wav"
-    said = run("say", PHRASE, "--vendor", "deepdub", "--url", emulator.tts, "--out", wav, "--json", DEEPDUB_API_KEY="k.1")
+    said = run(
+        "say", PHRASE, "--vendor", "deepdub", "--url", emulator.tts, "--out", wav, "--json", DEEPDUB_API_KEY="k.1"
+    )
     assert said.returncode == 0, said.stderr
     numbers = json.loads(said.stdout)
     with wave.open(str(wav)) as reader:

@@ -117,7 +117,7 @@ def test_a_size_behind_a_long_list_chunk_is_found() -> None:
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"RIFF\0\0\0\0WAVEfmt ", b"hello, this is no audio"])
 def test_what_is_no_wav_is_refused(data: bytes) -> None:
     reader = InputReader("in.wav")
-    with pytest.raises(ContainerError, match="in.wav: "):
+    with pytest.raises(ContainerError, match=r"^in\.wav: "):
         reader.feed(data)
         reader.finish()
         reader.check_complete()

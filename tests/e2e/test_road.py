@@ -15,6 +15,7 @@ import trustme
 import voicecore
 from voicecore import AudioFormat, codec
 from voicecore.emulator import Emulator, run_emulator
+from voicecore.vendors.deepdub import wav_header
 
 TEXT = "Every sample of it."
 CANARY = "canary-Zx81-key"
@@ -107,6 +108,15 @@ async def test_fifty_streams_at_once(emulator):
             for _ in range(50):
                 nursery.start_soon(listen)
     assert ended == [pytest.approx(2.0)] * 50  # one second of audio, one of trailing silence
+
+
+async def test_a_voice_is_classified(emulator):
+    phase = 2 * np.pi * 220 * np.arange(16_000) / 16_000
+    pcm = (sum(np.sin(k * phase) / k for k in range(1, 6)) * 5000).astype("<i2").tobytes()
+    async with voicecore.connect_tts("deepdub", api_key="k", url=emulator.urls["deepdub-open"]) as tts:
+        assert (await tts.classify_voice(wav_header(16_000, len(pcm)) + pcm))["gender"] == "female"
+        with pytest.raises(voicecore.InvalidRequestError, match="audio"):
+            await tts.classify_voice(wav_header(16_000, 0))
 
 
 # --- refusals --------------------------------------------------------------------------------------------

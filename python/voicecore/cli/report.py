@@ -153,9 +153,11 @@ def _drawings(outcome: Outcome) -> Iterator[str]:
     samples = np.zeros(0, np.int16) if outcome.samples is None else outcome.samples
     yield f"<h3>Waveform</h3>{waveform(samples, outcome.metrics.audio_seconds)}"
     if outcome.kind == "tts":
-        yield f"<h3>Chunks: when each came after the request (above), and when it plays (below)</h3>{arrival_timeline(outcome)}"
+        yield "<h3>Chunks: when each came after the request (above), and when it plays (below)</h3>"
+        yield arrival_timeline(outcome)
     else:
-        yield f"<h3>Audio sent, and when each transcript came, after the first frame</h3>{listening_timeline(outcome)}"
+        yield "<h3>Audio sent, and when each transcript came, after the first frame</h3>"
+        yield listening_timeline(outcome)
     if outcome.kind == "tts" and outcome.wav is not None:
         sound = base64.b64encode(outcome.wav.read_bytes()).decode()
         yield f'<audio controls preload="none" src="data:audio/wav;base64,{sound}"></audio>'

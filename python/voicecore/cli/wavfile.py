@@ -198,7 +198,7 @@ class AudioWriter:
 
     def _open(self) -> None:
         try:
-            self._file = standard_output() if self.path == STANDARD else self.path.open("wb")
+            self._file = standard_output() if self.path == STANDARD else self.path.open("wb", buffering=0)
         except OSError as error:
             raise ConfigurationError(f"cannot write {self.path}: {error.strerror}") from None
         if not self._raw:

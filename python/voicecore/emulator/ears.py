@@ -70,23 +70,29 @@ async def open_ears(
     if engine == "none" or not installed:
         yield Ears("none", "no recogniser: notices speech and understands none of it", None)
         return
+    async with _open_pocketsphinx(tuple(phrases) if mode == "grammar" else None) as ears:
+        yield ears
+
+
+@asynccontextmanager
+async def _open_pocketsphinx(phrases: tuple[str, ...] | None) -> AsyncIterator[Ears]:
     name = "pocketsphinx " + importlib.metadata.version("pocketsphinx")
-    grammar = Grammar(phrases) if mode == "grammar" else None
-    if grammar is not None:
-        check_words(tuple(phrases))
-    setup = {"jsgf": grammar and grammar.jsgf(), "pause": PAUSE}
-    async with Pool(POCKETSPHINX_SCRIPT, WORKERS, setup) as pool, Background() as nursery:
-        yield Ears(name, describe(grammar, len(phrases)), Recognizer(pool, grammar, nursery))
-
-
-def describe(grammar: Grammar | None, phrases: int) -> str:
-    if grammar is None:
-        return "open English dictation (rough: a third of the words come out wrong)"
-    return f"closed grammar of {phrases} phrases: understands these and nothing else"
+    if phrases is None:
+        grammar, jsgf = None, None
+        description = "open English dictation (rough: a third of the words come out wrong)"
+    else:
+        check_words(phrases)
+        grammar = Grammar(phrases)
+        jsgf = grammar.jsgf()
+        description = f"closed grammar of {len(phrases)} phrases: understands these and nothing else"
+    async with Pool(POCKETSPHINX_SCRIPT, WORKERS, {"jsgf": jsgf, "pause": PAUSE}) as pool, Background() as nursery:
+        yield Ears(name, description, Recognizer(pool, grammar, nursery))
 
 
 @functools.cache  # reading the dictionary takes 0.1 s
 def check_words(phrases: tuple[str, ...]) -> None:
+    if not phrases:
+        raise ConfigurationError("a closed grammar needs at least one phrase")
     known = _known_words({word for phrase in phrases for word in words_of(phrase)})
     for phrase in phrases:
         words = words_of(phrase)

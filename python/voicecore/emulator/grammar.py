@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-WORD = re.compile(r"[a-z']+")
+WORD = re.compile(r"\w+(?:'\w+)*")
 # The recogniser's own word for a pause, made up so that it is in no dictionary.
 PAUSE = "voicecorepause"
 

@@ -94,8 +94,8 @@ async def _serve(emulator: Emulator, stream: trio.abc.HalfCloseableStream) -> No
             await _serve_websocket(emulator, _Replayed(head.raw, stream))
         else:
             await _answer_plain(emulator, head, stream)
-    except (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed, HandshakeError):
-        return  # the client went away
+    except* (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed, HandshakeError):
+        pass  # the client went away; where nurseries were open, that comes in a group
     finally:
         await trio.aclose_forcefully(stream)
 
@@ -127,7 +127,7 @@ async def _read_head(stream: trio.abc.HalfCloseableStream) -> _Head | None:
                 return None
             if isinstance(event, h11.Request):
                 return _Head(bytes(raw), event.target.decode("latin-1"), tuple(event.headers))
-            data = await stream.receive_some(HEAD_BYTES) if event is h11.NEED_DATA else b""
+            data = bytes(await stream.receive_some(HEAD_BYTES)) if event is h11.NEED_DATA else b""
             if not data:
                 return None
             raw += data

@@ -67,9 +67,19 @@ async def open_voice(engine: str = "auto", workers: int = 2) -> AsyncIterator[Vo
         yield ToneVoice()
         return
     async with Pool(ESPEAK_SCRIPT, workers) as pool, Background() as nursery:
-        async with pool.lease() as worker:  # the first start tells what this espeak is
-            ready = worker.ready
-        yield EspeakVoice(ready["name"], ready["sample_rate"], pool, nursery)
+        yield await _first_voice(pool, nursery, or_tone=engine == "auto")
+
+
+async def _first_voice(pool: Pool, nursery: trio.Nursery, *, or_tone: bool) -> Voice:
+    """Start one worker to learn what this espeak is, and whether it works on this machine at all."""
+    try:
+        async with pool.lease() as worker:
+            return EspeakVoice(worker.ready["name"], worker.ready["sample_rate"], pool, nursery)
+    except EngineError as error:
+        if not or_tone:
+            raise
+        log.warning("a tone speaks, because espeak-ng does not start: %s", error)
+        return ToneVoice()
 
 
 # --- espeak-ng -------------------------------------------------------------------------------------------

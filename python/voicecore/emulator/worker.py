@@ -185,10 +185,16 @@ class Pool:
             raise ConfigurationError(f"a pool needs at least one worker, not {limit}")
         self.workers: list[Worker] = []
         self._script = script
+        self._limit = limit
         self._setup = setup or {}
         self._turns = trio.Semaphore(limit)  # wakes its waiters first come, first served
         self._idle: list[Worker] = []
         self._closed = False
+
+    @property
+    def busy(self) -> int:
+        """How many workers are lent out."""
+        return self._limit - self._turns.value
 
     async def __aenter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from voicecore.audio import AudioFormat
-from voicecore.codec import AudioMessageScanner
+from voicecore.codec import AudioMessageScanner, decode_base64
 from voicecore.errors import (
     Base64Error,
     ConfigurationError,
@@ -53,6 +53,7 @@ ACTIONS = ("text-to-speech", "gender-classify")
 NATIVE_RATE = 48_000
 MULAW_RATE = 8_000
 WAV_HEADER_BYTES = 68
+MAX_SOUND = 2**20  # characters of base64: a second of audio takes 43 000
 MAX_TEXT = 50_000  # the vendor documents no limit; the longest that any vendor of ours takes
 
 
@@ -65,9 +66,9 @@ class AccentControl:
     ratio: float
 
     def __post_init__(self) -> None:
-        expect_type("accentBaseLocale", self.base_locale, str)
-        expect_type("accentLocale", self.locale, str)
-        expect_range("accentRatio", self.ratio, 0, 1)
+        expect_text("accentBaseLocale", self.base_locale, 200)
+        expect_text("accentLocale", self.locale, 200)
+        expect_range("accentRatio", "nothing" if self.ratio is None else self.ratio, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,7 @@ class DeepdubOpen(Dialect):
         if audio is None or error is not None or not isinstance(context_id, str):
             return _response(parse_json(payload))
         data, index = audio.tobytes(), index if isinstance(index, int) else None
-        if finished:
+        if finished is True:
             return ContextFinished(context_id, data, index)
         if index is None and not data:
             return ContextAccepted(context_id)
@@ -276,19 +277,27 @@ def wav_header(sample_rate: int, data_bytes: int) -> bytes:
 def _request(message: Mapping[str, Any]) -> Event:
     fields = without_unset(dict(message))  # the vendor's own client sends null for every option that is unset
     context_id = fields.get("generationId") or str(uuid.uuid4())
+    if not isinstance(context_id, str):
+        return Malformed(None, "InvalidInput", f"generationId: expected str, got {type(context_id).__name__}")
     try:
         match fields.get("action", "text-to-speech"):
             case "text-to-speech":
                 return _synthesize(context_id, fields)
             case "gender-classify":
-                sound = base64.b64decode(fields.get("audio", ""), validate=True)
-                return ClassifyVoice(context_id, sound, fields.get("sample_rate", 16_000))
+                return _classify(context_id, fields)
             case other:
                 return Malformed(
                     context_id, "InvalidInput", f"action: expected one of {', '.join(ACTIONS)}, got {other!r}"
                 )
     except ValueError as fault:  # voicecore's own errors for bad fields are ValueErrors too
         return Malformed(context_id, "InvalidInput", str(fault))
+
+
+def _classify(request_id: str, fields: Mapping[str, Any]) -> ClassifyVoice:
+    sound, rate = fields.get("audio"), fields.get("sample_rate", 16_000)
+    expect_text("audio", sound, MAX_SOUND)
+    expect_range("sample_rate", rate, 4_000, 192_000, whole=True)
+    return ClassifyVoice(request_id, decode_base64(str(sound)).tobytes(), rate)
 
 
 def _synthesize(context_id: str, fields: Mapping[str, Any]) -> Synthesize:
@@ -298,13 +307,15 @@ def _synthesize(context_id: str, fields: Mapping[str, Any]) -> Synthesize:
     expect_text("model", fields.get("model"), 200)
     expect_text("locale", fields.get("locale"), 200)
     known = {field: fields[wire] for wire, field in _FIELDS.items() if wire in fields}
-    accent = fields.get("accentControl")
-    options = DeepdubOptions(**known, accent_control=None if accent is None else _accent(accent))
+    options = DeepdubOptions(**known, accent_control=_accent(fields.get("accentControl", {})))
     return Synthesize(context_id, fields["targetText"], fields.get("voicePromptId"), options)
 
 
-def _accent(fields: Any) -> AccentControl:
-    match fields:
+def _accent(fields: Any) -> AccentControl | None:
+    """All three or none."""
+    match without_unset(fields) if isinstance(fields, dict) else fields:
+        case {**rest} if not rest:
+            return None
         case {"accentBaseLocale": base, "accentLocale": other, "accentRatio": ratio}:
             return AccentControl(base, other, ratio)
     raise ConfigurationError(f"accentControl: expected accentBaseLocale, accentLocale and accentRatio, got {fields!r}")
@@ -332,11 +343,14 @@ def _request_fields(request: Synthesize) -> dict[str, Any]:
 
 
 def _response(message: dict[str, Any]) -> Event:
-    match message:
+    """A message without audio, or with an error beside it."""
+    match without_unset(message):
         case {"error": text}:
-            return Failed(message.get("generationId"), str(message.get("errorType") or ""), str(text))
-        case {"generationId": str(context_id), "isFinished": True}:
-            return ContextFinished(context_id)
+            return Failed(_context_of(message), str(message.get("errorType") or ""), str(text) or "unspecified error")
+        case {"generationId": str(context_id), "isFinished": True, **rest}:
+            return ContextFinished(context_id, index=_index_of(rest))
+        case {"generationId": str(context_id), "isFinished": False, "index": int(index)}:
+            return Audio(context_id, b"", index)
         case {"generationId": str(context_id), "isFinished": False}:
             return ContextAccepted(context_id)
         case {"gender": _}:  # the answer to `gender-classify` carries no generationId
@@ -345,4 +359,14 @@ def _response(message: dict[str, Any]) -> Event:
 
 
 def _not_base64(message: dict[str, Any], fault: Base64Error) -> Event:
-    return Failed(message.get("generationId"), "", str(fault), cause=fault)
+    return Failed(_context_of(message), "", str(fault), cause=fault)
+
+
+def _context_of(message: Mapping[str, Any]) -> str | None:
+    context_id = message.get("generationId")
+    return context_id if isinstance(context_id, str) else None
+
+
+def _index_of(fields: Mapping[str, Any]) -> int | None:
+    index = fields.get("index")
+    return index if isinstance(index, int) else None

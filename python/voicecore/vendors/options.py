@@ -10,17 +10,18 @@ from voicecore.errors import ConfigurationError, TextTooLongError
 
 def expect_one_of(what: str, got: Any, allowed: Collection[Any]) -> None:
     """Refuses a value outside a closed set. None means unset and passes."""
-    if got is not None and (isinstance(got, bool) or got not in allowed):
+    if got is not None and not any(got == value and type(got) is type(value) for value in allowed):
         raise ConfigurationError(f"{what}: expected one of {', '.join(map(str, allowed))}, got {got!r}")
 
 
-def expect_range(what: str, got: Any, low: float, high: float) -> None:
-    """Refuses a number outside `low` to `high`. None means unset and passes."""
+def expect_range(what: str, got: Any, low: float, high: float, *, whole: bool = False) -> None:
+    """Refuses a number outside `low` to `high`, or a fraction where it must be `whole`. None means unset and passes."""
     if got is None:
         return
-    number = isinstance(got, (int, float)) and not isinstance(got, bool)
+    number = isinstance(got, int if whole else (int, float)) and not isinstance(got, bool)
     if not (number and low <= got <= high):
-        raise ConfigurationError(f"{what}: expected {low} to {high}, got {got!r}")
+        kind = "a whole number from " if whole else ""
+        raise ConfigurationError(f"{what}: expected {kind}{low} to {high}, got {got!r}")
 
 
 def expect_type(what: str, got: Any, kind: type | tuple[type, ...]) -> None:
@@ -33,11 +34,15 @@ def expect_type(what: str, got: Any, kind: type | tuple[type, ...]) -> None:
 
 
 def expect_text(what: str, got: Any, longest: int) -> None:
-    """Refuses text that is missing, blank or over the limit."""
+    """Refuses text that is missing, blank, over the limit or not Unicode."""
     if not isinstance(got, str) or not got.strip():
         raise ConfigurationError(f"{what}: expected text, got {got!r}")
     if len(got) > longest:
         raise TextTooLongError(f"{what}: expected at most {longest} characters, got {len(got)}")
+    try:
+        got.encode()
+    except UnicodeEncodeError as fault:
+        raise ConfigurationError(f"{what}: expected Unicode, got half of a surrogate pair at {fault.start}") from None
 
 
 def without_unset(fields: dict[str, Any]) -> dict[str, Any]:

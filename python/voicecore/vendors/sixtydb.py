@@ -9,13 +9,14 @@ since the vendor takes a first binary frame for telephony.
 from __future__ import annotations
 
 import base64
-import binascii
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 from voicecore.audio import AudioFormat
+from voicecore.codec import decode_base64
 from voicecore.errors import (
     ConfigurationError,
     ProtocolError,
@@ -64,6 +65,9 @@ class RecognitionContext:
     text: str = ""
     terms: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "terms", tuple(self.terms))
+
 
 @dataclass(frozen=True, slots=True)
 class SixtydbSttOptions:
@@ -91,16 +95,18 @@ class SixtydbSttOptions:
 
     def __post_init__(self) -> None:
         _expect_languages(self.languages)
+        if self.languages is not None:
+            object.__setattr__(self, "languages", tuple(self.languages))
         expect_type("context", self.context, RecognitionContext)
         expect_one_of("encoding", self.encoding, ENCODINGS)
         expect_one_of("sample_rate", self.sample_rate, SAMPLE_RATES)
         expect_type("continuous_mode", self.continuous_mode, bool)
-        expect_range("utterance_end_ms", self.utterance_end_ms, 0, 60_000)
-        expect_range("interim_results_frequency", self.interim_results_frequency, 0, 60_000)
+        expect_range("utterance_end_ms", self.utterance_end_ms, 0, 60_000, whole=True)
+        expect_range("interim_results_frequency", self.interim_results_frequency, 0, 60_000, whole=True)
         expect_one_of("audio_enhancement", self.audio_enhancement, ("off", "light", "adaptive"))
         expect_type("diarize", self.diarize, bool)
-        expect_range("min_speakers", self.min_speakers, 1, 100)
-        expect_range("max_speakers", self.max_speakers, 1, 100)
+        expect_range("min_speakers", self.min_speakers, 1, 100, whole=True)
+        expect_range("max_speakers", self.max_speakers, 1, 100, whole=True)
         expect_range("no_speech_threshold", self.no_speech_threshold, 0, 1)
         expect_one_of("audio_frames", self.audio_frames, ("auto", "binary", "json"))
         expect_range("trailing_silence", self.trailing_silence, 0, 10)
@@ -178,22 +184,28 @@ class SixtydbStt(Dialect):
         },
         SessionState.READY: {
             Connecting: SessionState.READY,
+            Authenticated: SessionState.READY,
             ServerReady: SessionState.READY_GREETED,
             StartStream: SessionState.STARTING,
             Failed: SessionState.FAILED,
         },
         SessionState.READY_GREETED: {
             Connecting: SessionState.READY_GREETED,
+            Authenticated: SessionState.READY_GREETED,
             ServerReady: SessionState.READY_GREETED,
             StartStream: SessionState.STARTING_GREETED,
             Failed: SessionState.FAILED,
         },
         SessionState.STARTING: {
+            Connecting: SessionState.STARTING,
+            Authenticated: SessionState.STARTING,
             ServerReady: SessionState.STREAMING,
             StreamStarted: SessionState.STREAMING,
             Failed: SessionState.FAILED,
         },
         SessionState.STARTING_GREETED: {
+            Connecting: SessionState.STARTING_GREETED,
+            Authenticated: SessionState.STARTING_GREETED,
             ServerReady: SessionState.STREAMING,
             StreamStarted: SessionState.STREAMING,
             Failed: SessionState.FAILED,
@@ -224,7 +236,7 @@ class SixtydbStt(Dialect):
 
     def options_for(self, options: SixtydbSttOptions, audio: AudioFormat | None) -> SixtydbSttOptions:
         """Fills in the wire format that serves the caller's audio best, and how its frames travel."""
-        telephony = audio is not None and audio.sample_rate <= 8000
+        telephony = audio is not None and audio.sample_rate <= 8000 and options.sample_rate in (None, 8000)
         encoding = options.encoding or ("mulaw" if telephony else "linear")
         rate = options.sample_rate or (8000 if encoding == "mulaw" else 16_000)
         frames = options.audio_frames
@@ -282,7 +294,7 @@ def _fields_of(event: Event) -> dict[str, Any] | None:
         case StartStream(options):
             return _start_fields(options)
         case ConfigureStream(changes):
-            return {"type": "config", **changes}
+            return {"type": "config", **_checked(changes)}
         case StopStream():
             return {"type": "stop"}
         case Probe():
@@ -316,45 +328,57 @@ def _response(message: dict[str, Any]) -> Event:
         body = message["connection_established"]
         return Authenticated(body if isinstance(body, dict) else {})
     if "connecting" in message:
-        return Connecting(str(message.get("message", "")), message.get("timestamp"))
+        return _connecting(message)
     match message.get("type"):
         case "connecting":
-            return Connecting(str(message.get("message", "")), message.get("timestamp"))
+            return _connecting(message)
         case "connection_established":
             return Authenticated({k: v for k, v in message.items() if k != "type"})
         case "connected":
-            return ServerReady(message.get("server_info") or {})
+            return ServerReady(_object(message.get("server_info")))
         case "session_started":
-            return StreamStarted(message.get("session_id"), message.get("language"))
+            return StreamStarted(_text(message.get("session_id")), _text(message.get("language")))
         case "speech_started":
             return SpeechStarted(_number(message.get("timestamp")))
         case "transcription":
             return _transcript(message)
         case "language_changed":
             codes = message.get("language_code")
-            return LanguageChanged(message.get("language"), tuple(codes) if isinstance(codes, list) else None)
+            listed = [codes] if isinstance(codes, str) else codes
+            return LanguageChanged(_text(message.get("language")), tuple(listed) if isinstance(listed, list) else None)
         case "mode_changed":
             silence = _number(message.get("silence_threshold"))
-            return ModeChanged(bool(message.get("continuous_mode")), message.get("mode_name"), silence)
+            return ModeChanged(bool(message.get("continuous_mode")), _text(message.get("mode_name")), silence)
         case "session_stopped":
-            return _stopped(message.get("billing_summary") or {})
+            return _stopped(_object(message.get("billing_summary")))
         case "test_response":
             return ProbeAnswered({k: v for k, v in message.items() if k != "type"})
         case "error":
-            text = message.get("error") or message.get("message") or "unspecified error"
-            return Failed(None, str(message.get("error_code") or ""), str(text), message.get("details") or {})
+            return _failed(message)
+        case None if "error" in message:
+            return _failed(message)
     return Unknown(str(message.get("type") or ",".join(message)), message)
+
+
+def _connecting(message: Mapping[str, Any]) -> Connecting:
+    return Connecting(str(message.get("message") or ""), _number(message.get("timestamp")))
+
+
+def _failed(message: Mapping[str, Any]) -> Failed:
+    text = message.get("error") or message.get("message") or "unspecified error"
+    return Failed(None, str(message.get("error_code") or ""), str(text), _object(message.get("details")))
 
 
 def _transcript(message: Mapping[str, Any]) -> Transcript:
     text, is_final = message.get("text"), message.get("is_final")
     if not isinstance(text, str) or not isinstance(is_final, bool):
         raise ProtocolError(f"60db-stt: transcription: expected text and is_final, got {sorted(message)}")
+    speech_final = message.get("speech_final")
     return Transcript(
         text,
         is_final,
-        bool(message.get("speech_final", is_final)),
-        message.get("language"),
+        is_final if speech_final is None else bool(speech_final),
+        _text(message.get("language")),
         _number(message.get("confidence")),
         message.get("sentence_id"),
         _number(message.get("duration")),
@@ -380,9 +404,18 @@ def _stopped(summary: Mapping[str, Any]) -> StreamStopped:
 
 def _number(value: Any) -> float | None:
     try:
-        return None if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return number if math.isfinite(number) else None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _start_fields(options: SixtydbSttOptions) -> dict[str, Any]:
@@ -406,41 +439,57 @@ def _request(payload: bytes, *, text: bool) -> Event:
             case "start":
                 return StartStream(_options(message))
             case "audio":
-                return SendAudio(base64.b64decode(message.get("audio", ""), validate=True), message)
+                return _audio(message)
             case "config":
-                return ConfigureStream(_changes(message))
+                return ConfigureStream(_checked({k: v for k, v in message.items() if k != "type"}))
             case "stop":
                 return StopStream()
             case "test":
                 return Probe()
-    except (ValueError, binascii.Error) as fault:
+    except ValueError as fault:  # voicecore's own errors for bad fields are ValueErrors too
         return Malformed(None, "INVALID_REQUEST", str(fault))
     return Unknown(str(message.get("type")), message)
 
 
+def _audio(message: Mapping[str, Any]) -> SendAudio:
+    sound = message.get("audio")
+    expect_type("audio", sound, str)
+    data = decode_base64(sound or "").tobytes()
+    return SendAudio(data, {k: v for k, v in message.items() if k not in ("type", "audio")})
+
+
 def _options(message: Mapping[str, Any]) -> SixtydbSttOptions:
-    config = message.get("config") or {}
-    known: dict[str, Any] = {
-        name: config.get(name, message.get(name)) for name in _CONFIG
-    }  # one client puts them at top level
+    config = _expect_object("config", message.get("config"))
+    # One client puts them at top level.
+    known: dict[str, Any] = {name: config.get(name, message.get(name)) for name in _CONFIG}
     if isinstance(known["encoding"], str):
         known["encoding"] = known["encoding"].lower().replace("linear16", "linear")
     return SixtydbSttOptions(languages=message.get("languages"), context=_hints(message.get("context")), **known)
 
 
 def _hints(context: Any) -> RecognitionContext | None:
-    if not isinstance(context, dict):
+    if context is None:
         return None
-    general = {str(pair.get("key")): str(pair.get("value")) for pair in context.get("general") or ()}
-    return RecognitionContext(general, str(context.get("text") or ""), tuple(context.get("terms") or ()))
+    hints = _expect_object("context", context)
+    pairs, terms = hints.get("general") or [], hints.get("terms") or []
+    expect_type("context.general", pairs, list)
+    expect_type("context.terms", terms, list)
+    general = {str(pair.get("key")): str(pair.get("value")) for pair in map(_object, pairs)}
+    return RecognitionContext(general, str(hints.get("text") or ""), tuple(map(str, terms)))
 
 
-def _changes(message: Mapping[str, Any]) -> dict[str, Any]:
-    changes = {k: v for k, v in message.items() if k != "type"}
-    if "languages" in changes:
-        _expect_languages(changes["languages"])
+def _checked(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What `config` may change. What is not known here passes."""
+    if "type" in changes:
+        raise ConfigurationError("type: expected the name of a setting")
+    _expect_languages(changes.get("languages"))
     expect_type("continuous_mode", changes.get("continuous_mode"), bool)
-    return changes
+    return dict(changes)
+
+
+def _expect_object(what: str, got: Any) -> dict[str, Any]:
+    expect_type(what, got, dict)
+    return got or {}
 
 
 def _expect_languages(languages: Any) -> None:

@@ -13,8 +13,9 @@
 //!   A thread that writes meanwhile gets numbers from before or after, never undefined behaviour in a kernel.
 //!
 //! C code that writes into a buffer without the GIL (a `recv_into` in another thread) is beyond what
-//! any reader can guard against, here as in numpy. Every borrowed object is kept alive, and a buffer
-//! export is held for the whole call, so that a bytearray cannot be resized under it.
+//! any reader can guard against, here as in numpy; so is `ndarray.resize(refcheck=False)`. Every
+//! borrowed object is kept alive, and a buffer export is held for the whole call, so that a bytearray
+//! cannot be resized under it.
 #![allow(unsafe_code)] // The borrow itself: pointers that CPython and numpy hand out become slices.
 
 mod blocks;

@@ -37,11 +37,11 @@ impl<'py> Input<'py> {
     /// Borrows bytes, bytearray, memoryview, ndarray or any other exporter. `what` names the argument.
     #[inline(always)]
     pub fn get(object: &Bound<'py, PyAny>, what: &'static str) -> PyResult<Self> {
-        if let Ok(array) = object.cast::<PyUntypedArray>() {
-            return Self::from_array(object, array, what);
-        }
         if let Ok(bytes) = object.cast::<PyBytes>() {
             return Ok(Self::from_octets(object, bytes.as_bytes(), what));
+        }
+        if let Ok(array) = object.cast::<PyUntypedArray>() {
+            return Self::from_array(object, array, what);
         }
         Self::from_export(object, what)
     }

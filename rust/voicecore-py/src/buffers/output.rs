@@ -1,4 +1,6 @@
 //! What is written: a new array, or the caller's `out=`.
+//!
+//! Inlined by force, like `input`.
 
 use super::{
     HAS_GIL, Item, Shape, contiguous_shape, copy_bytes, describe_layout, refused, type_name,
@@ -28,7 +30,7 @@ impl<'py, T: Item> Output<'py, T> {
     /// Room for `shape`, at most. `out=` must be T, C-contiguous, writable and off the `input`.
     ///
     /// A smaller `out` than `shape` is let through: whoever knows the exact need refuses it.
-    #[inline]
+    #[inline(always)]
     pub fn new(
         py: Python<'py>,
         out: Option<&Bound<'py, PyAny>>,
@@ -42,7 +44,7 @@ impl<'py, T: Item> Output<'py, T> {
     }
 
     /// As `new`, and refuses an `out` that cannot hold the whole of `shape`.
-    #[inline]
+    #[inline(always)]
     pub fn exact(
         py: Python<'py>,
         out: Option<&Bound<'py, PyAny>>,
@@ -58,7 +60,7 @@ impl<'py, T: Item> Output<'py, T> {
     }
 
     /// A new array that nobody else has seen. Its memory is not initialised; kernels only write to it.
-    #[inline]
+    #[inline(always)]
     pub fn fresh(py: Python<'py>, shape: Shape) -> PyResult<Self> {
         let array = new_array::<T>(py, shape, std::ptr::null_mut())?;
         // SAFETY: the array is alive, so its header can be read.
@@ -66,7 +68,7 @@ impl<'py, T: Item> Output<'py, T> {
         Ok(Self { array, data, len: shape.items(), shape, shared: false })
     }
 
-    #[inline]
+    #[inline(always)]
     fn borrowed(out: &Bound<'py, PyAny>, shape: Shape, input: Range<usize>) -> PyResult<Self> {
         let array = writable_array::<T>(out)?;
         let given = contiguous_shape(&array)
@@ -138,7 +140,7 @@ impl<'py, T: Item> Output<'py, T> {
     }
 
     /// The first `frames` frames: the array itself where it is just that, otherwise a view of it.
-    #[inline]
+    #[inline(always)]
     pub fn finish(self, py: Python<'py>, frames: usize) -> PyResult<Bound<'py, PyAny>> {
         let shape =
             Shape { frames: frames.min(self.len / self.shape.width().max(1)), ..self.shape };
