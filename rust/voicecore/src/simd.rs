@@ -4,6 +4,11 @@
 //! the specification and the only level off x86-64, where the compiler vectorises the portable loops.
 //! `VOICECORE_SIMD=scalar|avx2|avx512` lowers the level and never raises it.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// An instruction set, ordered: each includes those below it.
@@ -84,6 +89,79 @@ fn default_level() -> Level {
 fn limited(found: Level, asked: Option<&str>) -> Level {
     let named = |level: &Level| asked.is_some_and(|name| name.eq_ignore_ascii_case(level.name()));
     Level::ALL.into_iter().find(named).map_or(found, |level| level.min(found))
+}
+
+/// Proof that this process may run AVX2 kernels: only [`backend`] makes one.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(crate) struct HasAvx2(());
+
+/// Proof that this process may run AVX-512 kernels: only [`backend`] makes one.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(crate) struct HasAvx512(());
+
+/// A [`Level`] with the proof that the CPU has it, which makes calling its kernels sound.
+#[derive(Clone, Copy)]
+pub(crate) enum Backend {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2(HasAvx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(HasAvx512),
+}
+
+/// What kernels use now. `CURRENT` is private and never holds more than [`detect`] found.
+#[inline]
+pub(crate) fn backend() -> Backend {
+    match level() {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => Backend::Avx512(HasAvx512(())),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => Backend::Avx2(HasAvx2(())),
+        _ => Backend::Portable,
+    }
+}
+
+/// A number that vectors are made of: any bits are a value, and it has no padding.
+pub(crate) trait Lane: Copy + Default {}
+impl Lane for u8 {}
+impl Lane for i16 {}
+impl Lane for f32 {}
+
+/// Runs a kernel of fixed block size over slices of any length.
+///
+/// `out` must be as many times `OUT` as `input` is times `IN`. The last block overlaps the one before
+/// it, so no length needs another kernel; an input that is shorter than a block goes through a copy.
+#[inline(always)]
+pub(crate) fn blocks<A: Lane, B: Lane, const IN: usize, const OUT: usize>(
+    input: &[A],
+    out: &mut [B],
+    kernel: impl Fn(&[A; IN], &mut [B; OUT]),
+) {
+    let (whole, rest) = input.as_chunks::<IN>();
+    for (block, cell) in whole.iter().zip(out.as_chunks_mut::<OUT>().0) {
+        kernel(block, cell);
+    }
+    if rest.is_empty() {
+        return;
+    }
+    if let (Some(block), Some(cell)) = (input.last_chunk(), out.last_chunk_mut()) {
+        kernel(block, cell);
+    } else {
+        let (mut block, mut cell) = ([A::default(); IN], [B::default(); OUT]);
+        copy(input, &mut block);
+        kernel(&block, &mut cell);
+        copy(&cell, out);
+    }
+}
+
+/// As much as both have room for.
+#[inline(always)]
+fn copy<T: Copy>(from: &[T], to: &mut [T]) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = from;
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
