@@ -12,9 +12,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use voicecore::simd::{Level, available, force_level};
 use voicecore::{base64 as codec64, downmix, g711};
 
-/// Distinct buffers of a frame-sized kernel, and the bytes past which fewer do.
+/// Distinct buffers; few of a bulk size, which is no pattern by itself.
 const BUFFERS: usize = 512;
-const BULK_BYTES: usize = 64 << 20;
+const BULK_BUFFERS: usize = 16;
+const BULK: usize = 32 << 10;
 const BATCH: Duration = Duration::from_millis(2);
 const ROUNDS: usize = 41;
 
@@ -63,7 +64,7 @@ struct Pool<T> {
 
 impl<T> Pool<T> {
     fn new(len: usize, item: impl Fn(usize) -> T) -> Self {
-        let count = BUFFERS.min(BULK_BYTES / (len * size_of::<T>())).max(4);
+        let count = if len < BULK { BUFFERS } else { BULK_BUFFERS };
         let buffers = (0..count).map(|buffer| (0..len).map(|at| item(buffer * len + at)).collect());
         Self { buffers: buffers.collect() }
     }

@@ -62,16 +62,30 @@ fn join(&[first, second, third, fourth]: &[u8; GROUP]) -> u32 {
 }
 
 /// Decodes the last group, padding and all; false if it has any fault.
-fn decode_last(group: &[u8; GROUP], out: &mut [u8]) -> bool {
-    let mut symbols = *group;
-    let padding = GROUP_BYTES.saturating_sub(out.len());
+fn decode_last(&[first, second, third, fourth]: &[u8; GROUP], out: &mut [u8]) -> bool {
     // A padded place counts as "A" (zero bits): `out` is shorter by exactly the padding.
-    symbols[GROUP - padding.min(2)..].fill(b'A');
-    let bits = join(&symbols);
-    let [bad, bytes @ ..] = bits.to_be_bytes();
-    let (kept, unused) = bytes.split_at(out.len().min(GROUP_BYTES));
-    out.copy_from_slice(kept);
-    bad == 0 && unused.iter().all(|&byte| byte == 0)
+    let symbols = match out.len() {
+        1 => [first, second, b'A', b'A'],
+        2 => [first, second, third, b'A'],
+        _ => [first, second, third, fourth],
+    };
+    let [bad, high, middle, low] = join(&symbols).to_be_bytes();
+    let unused = match out {
+        [one] => {
+            *one = high;
+            middle | low
+        }
+        [one, two] => {
+            (*one, *two) = (high, middle);
+            low
+        }
+        [one, two, three] => {
+            (*one, *two, *three) = (high, middle, low);
+            0
+        }
+        _ => return false,
+    };
+    bad | unused == 0
 }
 
 /// What the bytes so far allow to come next.
