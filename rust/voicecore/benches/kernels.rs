@@ -1,9 +1,9 @@
 //! Nanoseconds per call of the elementwise kernels, at each level, side by side in one process.
 //!
-//! `cargo bench --bench kernels [-- NAME]`. The method: frames rotate over at least 500 distinct buffers
-//! (on one buffer, branchy code looks better than in life), levels take turns in batches of about 2 ms,
-//! and the figure is the median of the batches, beside the fastest. Speeds are of the level's own
-//! traffic: input bytes read plus output bytes written for memory-bound sizes; for base64 the text's.
+//! `cargo bench --bench kernels [-- PART_OF_A_NAME...]`. The method: frames rotate over 512 distinct
+//! buffers (on one buffer, branchy code looks better than in life), levels take turns in batches of
+//! about 2 ms, and the figure is the median of the batches, beside the fastest. The third figure is
+//! nanoseconds per output item, or for base64 the speed at which text is read.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -124,15 +124,18 @@ pub(crate) fn backend() -> Backend {
 }
 
 /// A number that vectors are made of: any bits are a value, and it has no padding.
+#[cfg(target_arch = "x86_64")]
 pub(crate) trait Lane: Copy + Default {}
+#[cfg(target_arch = "x86_64")]
 impl Lane for u8 {}
+#[cfg(target_arch = "x86_64")]
 impl Lane for i16 {}
-impl Lane for f32 {}
 
 /// Runs a kernel of fixed block size over slices of any length.
 ///
 /// `out` must be as many times `OUT` as `input` is times `IN`. The last block overlaps the one before
 /// it, so no length needs another kernel; an input that is shorter than a block goes through a copy.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn blocks<A: Lane, B: Lane, const IN: usize, const OUT: usize>(
     input: &[A],
@@ -157,6 +160,7 @@ pub(crate) fn blocks<A: Lane, B: Lane, const IN: usize, const OUT: usize>(
 }
 
 /// As much as both have room for.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn copy<T: Copy>(from: &[T], to: &mut [T]) {
     for (to, &from) in to.iter_mut().zip(from) {

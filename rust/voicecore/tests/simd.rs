@@ -2,6 +2,7 @@
 //!
 //! One process has one level, so the tests of this file take turns.
 
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::base64::{Engine, engine::general_purpose::STANDARD};
@@ -53,13 +54,41 @@ fn forcing_never_exceeds_the_machine() {
     assert!(level() <= available());
 }
 
+/// Not a test: what [`the_variable_lowers_the_level`] runs in a process of its own.
+#[test]
+#[ignore = "prints the level for another test"]
+fn print_the_level() {
+    println!("level={}", level().name());
+}
+
+#[test]
+fn the_variable_lowers_the_level() {
+    for (variable, expected) in [
+        ("scalar", Level::Scalar),
+        ("avx2", Level::Avx2.min(available())),
+        ("AVX512", available()),
+        ("neon", available()),
+        ("", available()),
+    ] {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "print_the_level", "--ignored", "--nocapture"])
+            .env("VOICECORE_SIMD", variable)
+            .output()
+            .unwrap();
+        let printed = String::from_utf8(child.stdout).unwrap();
+        assert!(printed.contains(&format!("level={}\n", expected.name())), "{variable}: {printed}");
+    }
+}
+
 type Encode = fn(&[i16], &mut [u8]) -> voicecore::Result<usize>;
 type Decode = fn(&[u8], &mut [i16]) -> voicecore::Result<usize>;
-const ENCODERS: [(Encode, fn(i16) -> u8); 2] = [
+/// The scalar twin: one item to one item.
+type Spec<A, B> = fn(A) -> B;
+const ENCODERS: [(Encode, Spec<i16, u8>); 2] = [
     (g711::encode_mulaw_into, g711::scalar::encode_mulaw),
     (g711::encode_alaw_into, g711::scalar::encode_alaw),
 ];
-const DECODERS: [(Decode, fn(u8) -> i16); 2] = [
+const DECODERS: [(Decode, Spec<u8, i16>); 2] = [
     (g711::decode_mulaw_into, g711::scalar::decode_mulaw),
     (g711::decode_alaw_into, g711::scalar::decode_alaw),
 ];
@@ -67,7 +96,7 @@ const DECODERS: [(Decode, fn(u8) -> i16); 2] = [
 /// `kernel` must equal `spec` over `input`, and leave alone what lies behind.
 fn check_map<A: Copy, B: Copy + PartialEq + std::fmt::Debug>(
     kernel: fn(&[A], &mut [B]) -> voicecore::Result<usize>,
-    spec: fn(A) -> B,
+    spec: Spec<A, B>,
     input: &[A],
     out: &mut [B],
 ) {

@@ -71,18 +71,20 @@ fn decode_front(text: &[u8], out: &mut [u8]) -> Front {
         Backend::Avx512(cpu) => avx512::decode(cpu, text, out),
         #[cfg(target_arch = "x86_64")]
         Backend::Avx2(cpu) => avx2::decode(cpu, text, out),
-        Backend::Portable => Ok(0),
+        Backend::Portable if scalar::decode_full(text, out) => Ok(symbols),
+        Backend::Portable => Err(0),
     }
 }
 
 /// Blocks between two looks at the validity.
+#[cfg(target_arch = "x86_64")]
 const BATCH: usize = 8;
 
 /// Decodes whole groups of symbols by blocks; `out` has exactly the room that they need.
 ///
 /// `decode` decodes some blocks and tells whether they are valid. The last block overlaps the one
 /// before it; a text that is shorter than a block is left alone.
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn front<const IN: usize, const OUT: usize>(
     text: &[u8],

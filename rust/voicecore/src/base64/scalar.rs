@@ -37,20 +37,23 @@ pub(super) fn decode(text: &[u8], done: usize, out: &mut [u8]) -> Result<()> {
 
 /// False if there is any fault.
 fn decode_rest(text: &[u8], out: &mut [u8]) -> bool {
-    let (groups, _) = text.as_chunks::<GROUP>();
     // The last group may be padded, so it takes the careful path.
-    let Some((last, full)) = groups.split_last() else { return true };
-    let (front, tail) = out.split_at_mut((full.len() * GROUP_BYTES).min(out.len()));
-    let (cells, _) = front.as_chunks_mut::<GROUP_BYTES>();
+    let Some((full, last)) = text.split_last_chunk() else { return true };
+    let (front, tail) = out.split_at_mut((full.len() / GROUP * GROUP_BYTES).min(out.len()));
+    decode_full(full, front) && decode_last(last, tail)
+}
+
+/// Decodes whole groups without padding; false if there is any fault.
+pub(super) fn decode_full(text: &[u8], out: &mut [u8]) -> bool {
     let mut seen = 0;
-    for (group, cell) in full.iter().zip(cells) {
+    for (group, cell) in text.as_chunks().0.iter().zip(out.as_chunks_mut().0) {
         let bits = join(group);
         seen |= bits;
         let [_, high, middle, low] = bits.to_be_bytes();
         *cell = [high, middle, low];
     }
     // One test per text instead of one per group: a fault is rare and its place is found afterwards.
-    seen & BAD == 0 && decode_last(last, tail)
+    seen & BAD == 0
 }
 
 fn join(&[first, second, third, fourth]: &[u8; GROUP]) -> u32 {
