@@ -33,10 +33,7 @@ impl Bank {
         for phase in 0..up {
             let (skip, part) = (phase * down / up, phase * down % up);
             let row = shape.row(part as f64 / up as f64, span);
-            let arms = (0..down)
-                .filter_map(|plane| Arm::new(&row, skip, plane, down, &mut coefficients))
-                .collect();
-            phases.push(arms);
+            phases.push(kernel::arms(&row, skip, down, &mut coefficients));
         }
         Self { up, down, ahead, span, phases, coefficients }
     }
@@ -66,8 +63,9 @@ pub(super) struct BankStream {
     /// `len` and `next` at the start of a stream.
     silence: usize,
     first: usize,
-    /// Outputs of one phase before they are put between the others'.
+    /// Outputs of each phase, with `places`, before they are put between each other.
     scratch: Vec<f32>,
+    places: usize,
 }
 
 impl BankStream {
@@ -79,10 +77,11 @@ impl BankStream {
         let capacity = (silence + bank.span + 2 * down + 2 * block).next_multiple_of(down);
         // Vectors reach beyond the last output, by less than one.
         let stride = (capacity / down + 2 * LANES).next_multiple_of(LANES);
-        let most = capacity / down + 2;
+        let places = capacity / down + 2 * LANES;
         let mut stream = Self {
             planes: vec![0.0; stride * down * channels],
-            scratch: vec![0.0; most.next_multiple_of(LANES)],
+            scratch: vec![0.0; places * bank.up],
+            places,
             stride,
             capacity,
             len: 0,
@@ -150,10 +149,12 @@ impl BankStream {
             }
             let at = (self.next + skip) / bank.up;
             let count = (out.len() - skip).div_ceil(bank.up);
-            let scratch = &mut self.scratch[..count.next_multiple_of(LANES)];
+            // Groups are counted from that of the next frame.
+            let place = phase * self.places + at - self.next / bank.up;
+            let scratch = &mut self.scratch[place..][..count.next_multiple_of(LANES)];
             kernel::bank(level, arms, &bank.coefficients, planes, self.stride, at, scratch);
-            kernel::scatter(level, &scratch[..count], &mut out[skip..], bank.up);
         }
+        kernel::join(level, &self.scratch, out, self.places, bank.up, self.next % bank.up);
     }
 
     pub fn consume(&mut self, frames: usize) {

@@ -7,23 +7,23 @@ type Vector = __m256;
 const WIDTH: usize = 8;
 
 super::body::kernels!(
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx2,fma")]
     strip: 5, counts: 1 2 3 4
 );
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 #[inline]
 fn zero() -> Vector {
     _mm256_setzero_ps()
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 #[inline]
 fn splat(x: f32) -> Vector {
     _mm256_set1_ps(x)
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 #[inline]
 fn load(from: &[f32], at: usize) -> Vector {
     let from = &from[at..][..WIDTH];
@@ -31,7 +31,7 @@ fn load(from: &[f32], at: usize) -> Vector {
     unsafe { _mm256_loadu_ps(from.as_ptr()) }
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 #[inline]
 fn store(to: &mut [f32], x: Vector) {
     let to = &mut to[..WIDTH];
@@ -39,20 +39,20 @@ fn store(to: &mut [f32], x: Vector) {
     unsafe { _mm256_storeu_ps(to.as_mut_ptr(), x) }
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 #[inline]
 fn add(a: Vector, b: Vector) -> Vector {
     _mm256_add_ps(a, b)
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 #[inline]
-fn multiply(a: Vector, b: Vector) -> Vector {
-    _mm256_mul_ps(a, b)
+fn multiply_add(a: Vector, b: Vector, c: Vector) -> Vector {
+    _mm256_fmadd_ps(a, b, c)
 }
 
 /// The sum of each row's lanes, by halves.
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 #[inline]
 fn totals(rows: [[Vector; 2]; 4]) -> [f32; 4] {
     let mut quarters = [_mm_setzero_ps(); 4];
@@ -64,7 +64,7 @@ fn totals(rows: [[Vector; 2]; 4]) -> [f32; 4] {
 }
 
 /// The sum of each vector's lanes: (0 + 2) + (1 + 3).
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 #[inline]
 pub(super) fn add_lanes([a, b, c, d]: [__m128; 4]) -> [f32; 4] {
     let (ab, cd) = (_mm_unpacklo_ps(a, b), _mm_unpacklo_ps(c, d));

@@ -1,11 +1,11 @@
 //! The loops that every level shares, as a macro: a twin is a module with a vector type and this body.
 //!
-//! The module gives `Vector`, `WIDTH` (its lanes), `zero`, `splat`, `load`, `store`, `add`, `multiply` and `totals`.
+//! The module gives `Vector`, `WIDTH` (its lanes), `zero`, `splat`, `load`, `store`, `add`, `multiply_add` and `totals`.
 
 /// Defines the kernels for one level.
 macro_rules! kernels {
     ($(#[$feature:meta])* strip: $strip:literal, counts: $($count:literal)*) => {
-        use super::{Arm, GROUP, LANES, Lanes, RUN};
+        use super::{Arm, LANES, Lanes, RUN};
 
         $(#[$feature])*
         pub(super) fn bank(
@@ -44,14 +44,25 @@ macro_rules! kernels {
         ) {
             out.fill(0.0);
             for arm in arms {
-                let start = arm.plane * stride + at + arm.offset;
-                let window = &planes[start..][..V * WIDTH + arm.taps - 1];
-                let taps = &coefficients[arm.first..][..arm.taps];
+                let reach = V * WIDTH + arm.taps - 1;
+                let window = &planes[arm.at.plane * stride + at + arm.at.offset..][..reach];
+                let mirror = arm.mirror.unwrap_or(arm.at);
+                let mirror = &planes[mirror.plane * stride + at + mirror.offset..][..reach];
+                let taps = &coefficients[arm.first..][..arm.count];
                 for (index, run) in taps.chunks(RUN).enumerate() {
-                    let window = &window[index * RUN..];
-                    let sums = match run.as_array::<RUN>() {
-                        Some(run) => sum_run::<V>(window, run),
-                        None => sum_last_run::<V>(window, run),
+                    let ahead = &window[index * RUN..];
+                    let back = &mirror[..reach - index * RUN];
+                    let sums = match (arm.mirror.is_some(), run.len()) {
+                        (true, 16) => sum_folded::<V, 1>(ahead, back, run),
+                        (true, 32) => sum_folded::<V, 2>(ahead, back, run),
+                        (true, 48) => sum_folded::<V, 3>(ahead, back, run),
+                        (true, 64) => sum_folded::<V, 4>(ahead, back, run),
+                        (true, _) => sum_pairs::<V>(ahead, back, run),
+                        (false, 16) => sum_run::<V, 1>(ahead, run),
+                        (false, 32) => sum_run::<V, 2>(ahead, run),
+                        (false, 48) => sum_run::<V, 3>(ahead, run),
+                        (false, 64) => sum_run::<V, 4>(ahead, run),
+                        (false, _) => sum_singly::<V>(ahead, run),
                     };
                     for v in 0..V {
                         let out = &mut out[v * WIDTH..][..WIDTH];
@@ -61,24 +72,52 @@ macro_rules! kernels {
             }
         }
 
+        /// The products of `G * LANES` taps with what the window begins with.
         $(#[$feature])*
         #[inline]
-        fn sum_run<const V: usize>(window: &[f32], run: &[f32; RUN]) -> [Vector; V] {
-            let window = &window[..V * WIDTH + RUN - 1];
+        fn sum_run<const V: usize, const G: usize>(window: &[f32], run: &[f32]) -> [Vector; V] {
+            let window = &window[..V * WIDTH + G * LANES - 1];
             let mut sums = [zero(); V];
-            for (residue, taps) in run.as_chunks::<GROUP>().0.iter().enumerate() {
-                let window = &window[residue..][..V * WIDTH + RUN - LANES];
-                let [a, b, c, d] = [splat(taps[0]), splat(taps[1]), splat(taps[2]), splat(taps[3])];
+            for (residue, taps) in run.as_chunks::<G>().0.iter().enumerate().take(LANES) {
+                let window = &window[residue..][..V * WIDTH + (G - 1) * LANES];
+                let mut factors = [zero(); G];
+                for g in 0..G {
+                    factors[g] = splat(taps[g]);
+                }
                 for v in 0..V {
-                    let left = add(
-                        multiply(load(window, v * WIDTH), a),
-                        multiply(load(window, v * WIDTH + LANES), b),
-                    );
-                    let right = add(
-                        multiply(load(window, v * WIDTH + 2 * LANES), c),
-                        multiply(load(window, v * WIDTH + 3 * LANES), d),
-                    );
-                    sums[v] = add(sums[v], add(left, right));
+                    for g in 0..G {
+                        let x = load(window, v * WIDTH + g * LANES);
+                        sums[v] = multiply_add(x, factors[g], sums[v]);
+                    }
+                }
+            }
+            sums
+        }
+
+        /// The same with sums of inputs: one from where `ahead` begins, one from where `back` ends, and inwards.
+        $(#[$feature])*
+        #[inline]
+        fn sum_folded<const V: usize, const G: usize>(
+            ahead: &[f32],
+            back: &[f32],
+            run: &[f32],
+        ) -> [Vector; V] {
+            let ahead = &ahead[..V * WIDTH + G * LANES - 1];
+            let back = &back[back.len() - (V * WIDTH + G * LANES - 1)..];
+            let mut sums = [zero(); V];
+            for (residue, taps) in run.as_chunks::<G>().0.iter().enumerate().take(LANES) {
+                let ahead = &ahead[residue..][..V * WIDTH + (G - 1) * LANES];
+                let back = &back[LANES - 1 - residue..][..V * WIDTH + (G - 1) * LANES];
+                let mut factors = [zero(); G];
+                for g in 0..G {
+                    factors[g] = splat(taps[g]);
+                }
+                for v in 0..V {
+                    for g in 0..G {
+                        let x = load(ahead, v * WIDTH + g * LANES);
+                        let y = load(back, v * WIDTH + (G - 1 - g) * LANES);
+                        sums[v] = multiply_add(add(x, y), factors[g], sums[v]);
+                    }
                 }
             }
             sums
@@ -86,13 +125,32 @@ macro_rules! kernels {
 
         $(#[$feature])*
         #[inline]
-        fn sum_last_run<const V: usize>(window: &[f32], run: &[f32]) -> [Vector; V] {
+        fn sum_pairs<const V: usize>(ahead: &[f32], back: &[f32], run: &[f32]) -> [Vector; V] {
+            let reach = V * WIDTH + run.len() - 1;
+            let (ahead, back) = (&ahead[..reach], &back[back.len() - reach..]);
+            let mut sums = [zero(); V];
+            for (place, tap) in run.iter().enumerate() {
+                let ahead = &ahead[place..][..V * WIDTH];
+                let back = &back[run.len() - 1 - place..][..V * WIDTH];
+                let tap = splat(*tap);
+                for v in 0..V {
+                    let pair = add(load(ahead, v * WIDTH), load(back, v * WIDTH));
+                    sums[v] = multiply_add(pair, tap, sums[v]);
+                }
+            }
+            sums
+        }
+
+        $(#[$feature])*
+        #[inline]
+        fn sum_singly<const V: usize>(window: &[f32], run: &[f32]) -> [Vector; V] {
+            let window = &window[..V * WIDTH + run.len() - 1];
             let mut sums = [zero(); V];
             for (place, tap) in run.iter().enumerate() {
                 let window = &window[place..][..V * WIDTH];
                 let tap = splat(*tap);
                 for v in 0..V {
-                    sums[v] = add(sums[v], multiply(load(window, v * WIDTH), tap));
+                    sums[v] = multiply_add(load(window, v * WIDTH), tap, sums[v]);
                 }
             }
             sums
@@ -115,7 +173,7 @@ macro_rules! kernels {
                     for part in 0..LANES / WIDTH {
                         let x = load(windows[row], block * LANES + part * WIDTH);
                         let h = load(&rows[row][block].0, part * WIDTH);
-                        sums[row][part] = add(sums[row][part], multiply(x, h));
+                        sums[row][part] = multiply_add(x, h, sums[row][part]);
                     }
                 }
             }
@@ -160,24 +218,16 @@ macro_rules! kernels {
         }
 
         $(#[$feature])*
-        pub(super) fn split(frames: &[f32], planes: &mut [f32], stride: usize, down: usize, len: usize) {
-            // Single frames up to a whole group of planes, then groups, then the rest.
-            let lead = ((down - len % down) % down).min(frames.len());
-            let (head, body) = frames.split_at(lead);
-            for (i, &x) in head.iter().enumerate() {
-                planes[(len + i) % down * stride + (len + i) / down] = x;
-            }
-            let at = (len + lead) / down;
+        pub(super) fn split(frames: &[f32], planes: &mut [f32], stride: usize, down: usize, at: usize) {
             match down {
-                1 => planes[at..][..body.len()].copy_from_slice(body),
-                2 => split_in::<2>(body, planes, stride, at),
-                3 => split_in::<3>(body, planes, stride, at),
-                4 => split_in::<4>(body, planes, stride, at),
-                5 => split_in::<5>(body, planes, stride, at),
-                6 => split_in::<6>(body, planes, stride, at),
+                1 => planes[at..][..frames.len()].copy_from_slice(frames),
+                2 => split_in::<2>(frames, planes, stride, at),
+                3 => split_in::<3>(frames, planes, stride, at),
+                4 => split_in::<4>(frames, planes, stride, at),
+                6 => split_in::<6>(frames, planes, stride, at),
                 _ => {
                     for (r, plane) in planes.chunks_exact_mut(stride).enumerate() {
-                        let mine = body.iter().skip(r).step_by(down);
+                        let mine = frames.iter().skip(r).step_by(down);
                         for (place, x) in plane[at..].iter_mut().zip(mine) {
                             *place = *x;
                         }
@@ -190,27 +240,50 @@ macro_rules! kernels {
         #[inline]
         fn split_in<const M: usize>(frames: &[f32], planes: &mut [f32], stride: usize, at: usize) {
             let (groups, tail) = frames.as_chunks::<M>();
-            let mut index = 0;
-            while index < M {
-                let plane = &mut planes[index * stride + at..];
+            for (index, plane) in planes.chunks_exact_mut(stride).enumerate().take(M) {
+                let plane = &mut plane[at..];
                 for (place, group) in plane[..groups.len()].iter_mut().zip(groups) {
                     *place = group[index];
                 }
                 if let Some(x) = tail.get(index) {
                     plane[groups.len()] = *x;
                 }
-                index += 1;
             }
         }
 
         $(#[$feature])*
-        pub(super) fn scatter(from: &[f32], to: &mut [f32], step: usize) {
-            if step == 1 {
-                to[..from.len()].copy_from_slice(from);
-                return;
+        pub(super) fn join(planes: &[f32], out: &mut [f32], stride: usize, up: usize, at: usize) {
+            match up {
+                1 => out.copy_from_slice(&planes[at..][..out.len()]),
+                2 => join_in::<2>(planes, out, stride, at),
+                3 => join_in::<3>(planes, out, stride, at),
+                _ => {
+                    for (r, plane) in planes.chunks_exact(stride).enumerate().take(up) {
+                        let mine = out.iter_mut().skip(r).step_by(up);
+                        for (place, x) in mine.zip(&plane[at..]) {
+                            *place = *x;
+                        }
+                    }
+                }
             }
-            for (x, place) in from.iter().zip(to.iter_mut().step_by(step)) {
-                *place = *x;
+        }
+
+        $(#[$feature])*
+        #[inline]
+        fn join_in<const L: usize>(planes: &[f32], out: &mut [f32], stride: usize, at: usize) {
+            let (groups, tail) = out.as_chunks_mut::<L>();
+            let count = groups.len();
+            let mut sources = [planes; L];
+            for (r, source) in sources.iter_mut().enumerate() {
+                *source = &planes[r * stride + at..][..count + usize::from(r < tail.len())];
+            }
+            for (index, group) in groups.iter_mut().enumerate() {
+                for r in 0..L {
+                    group[r] = sources[r][index];
+                }
+            }
+            for (place, source) in tail.iter_mut().zip(sources) {
+                *place = source[count];
             }
         }
 

@@ -1,9 +1,12 @@
 //! The inner loops, once for each instruction set.
 //!
-//! Every level adds the same products in the same order, each rounded after the multiplication and after the
-//! addition (never fused), so all levels and all chunkings give the same bits. A bank's arm is summed in runs of
-//! [`RUN`] taps, which keeps partial sums, and so their rounding, small. Within a whole run, four taps [`LANES`] apart
-//! are summed in pairs, so that neighbouring vectors share their loads; the taps after the last whole run follow singly.
+//! Every level adds the same products in the same order whatever the chunking. AVX2 and AVX-512 fuse each
+//! multiplication with its addition and give the same bits; the portable loops round both, which moves a result by
+//! less than 1e-6 of full scale.
+//!
+//! A bank's arm is summed in runs of [`RUN`] taps, which keeps partial sums, and so their rounding, small. In a run,
+//! taps [`LANES`] apart follow each other, so that neighbouring vectors share their loads; a run that is not whole
+//! [`LANES`] goes tap by tap. A symmetric arm adds the two inputs of a coefficient first.
 
 #![allow(unsafe_code, reason = "calls of functions for a level that was detected")]
 
@@ -18,53 +21,94 @@ use crate::simd::Level;
 
 /// Outputs that a vector holds at the highest level; partial sums of a row.
 pub(super) const LANES: usize = 16;
-/// Residue classes' members in a run: taps that are loaded together.
-const GROUP: usize = 4;
-/// Taps that are summed on their own.
-const RUN: usize = GROUP * LANES;
+/// Taps that are summed on their own: four that are loaded together for each lane.
+const RUN: usize = 4 * LANES;
 
 /// Coefficients on a cache line of their own.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Lanes(pub [f32; LANES]);
 
-/// The taps of one output phase that meet one input plane.
+/// The taps of one output phase that meet one input plane, or two planes with mirrored taps.
 #[derive(Debug)]
 pub(super) struct Arm {
-    plane: usize,
-    /// Place in the plane of the first tap of output group 0.
-    offset: usize,
+    /// Places of the first taps of output group 0.
+    at: PlaneIndex,
+    /// Where the mirrored taps begin, if a coefficient serves the sum of two inputs.
+    mirror: Option<PlaneIndex>,
     taps: usize,
-    /// Where its coefficients begin, in the order of the additions.
+    /// Where the coefficients begin, in the order of the additions, and how many there are.
     first: usize,
+    count: usize,
 }
 
-impl Arm {
-    /// The part of `row`, whose first tap stands at input position `skip`, that meets `plane` of `down`.
-    /// `None` if nothing but zeros does.
-    pub fn new(
-        row: &[f32],
-        skip: usize,
-        plane: usize,
-        down: usize,
-        coefficients: &mut Vec<f32>,
-    ) -> Option<Self> {
-        let start = (plane + down - skip % down) % down;
-        let taps: Vec<f32> = row.iter().skip(start).step_by(down).copied().collect();
-        let begin = taps.iter().position(|&tap| tap != 0.0)?;
-        let end = taps.iter().rposition(|&tap| tap != 0.0)? + 1;
-        let (taps, first) = (&taps[begin..end], coefficients.len());
-        for run in taps.chunks(RUN) {
-            if run.len() < RUN {
-                coefficients.extend(run);
-                continue;
-            }
-            for residue in 0..LANES {
-                coefficients.extend(run[residue..].iter().step_by(LANES));
-            }
+#[derive(Debug, Clone, Copy)]
+struct PlaneIndex {
+    plane: usize,
+    offset: usize,
+}
+
+/// The arms of one output phase: `row`, whose first tap stands at input position `skip`, dealt out to `down` planes.
+pub(super) fn arms(row: &[f32], skip: usize, down: usize, coefficients: &mut Vec<f32>) -> Vec<Arm> {
+    let mut open: Vec<(PlaneIndex, Vec<f32>)> =
+        (0..down).filter_map(|plane| meet(row, skip, plane, down)).collect();
+    let mut arms = Vec::new();
+    while let Some((at, taps)) = open.pop() {
+        let mirrored = |other: &[f32]| taps.len() >= LANES && other.iter().eq(taps.iter().rev());
+        let twin = open.iter().position(|(_, other)| mirrored(other));
+        let (mirror, ordered) = if let Some(twin) = twin {
+            (Some(open.swap_remove(twin).0), whole_lanes(taps.clone()))
+        } else if taps.len() >= 2 * LANES && mirrored(&taps) {
+            (Some(at), whole_lanes(half(&taps)))
+        } else {
+            (None, taps.clone())
+        };
+        // Zeros at the end would reach out of a twin's window.
+        let fits = ordered.len() <= taps.len();
+        let ordered = if mirror.is_some() && !fits { taps.clone() } else { ordered };
+        let first = coefficients.len();
+        in_order(&ordered, coefficients);
+        arms.push(Arm { at, mirror, taps: taps.len(), first, count: ordered.len() });
+    }
+    arms
+}
+
+/// The taps of `row` that meet one plane, without zeros at the ends. `None` if nothing but zeros does.
+fn meet(row: &[f32], skip: usize, plane: usize, down: usize) -> Option<(PlaneIndex, Vec<f32>)> {
+    let start = (plane + down - skip % down) % down;
+    let taps: Vec<f32> = row.iter().skip(start).step_by(down).copied().collect();
+    let begin = taps.iter().position(|&tap| tap != 0.0)?;
+    let end = taps.iter().rposition(|&tap| tap != 0.0)? + 1;
+    let offset = (skip + start) / down + begin;
+    Some((PlaneIndex { plane, offset }, taps[begin..end].to_vec()))
+}
+
+/// The first half of taps that are the same backwards. A middle is paired with itself.
+fn half(taps: &[f32]) -> Vec<f32> {
+    let pairs = taps.len().div_ceil(2);
+    let mut half = taps[..pairs].to_vec();
+    if taps.len() % 2 == 1 {
+        half[pairs - 1] *= 0.5;
+    }
+    half
+}
+
+/// With zeros at the end.
+fn whole_lanes(mut taps: Vec<f32>) -> Vec<f32> {
+    taps.resize(taps.len().next_multiple_of(LANES), 0.0);
+    taps
+}
+
+/// Adds the taps in the order in which they are used.
+fn in_order(taps: &[f32], coefficients: &mut Vec<f32>) {
+    for run in taps.chunks(RUN) {
+        if !run.len().is_multiple_of(LANES) {
+            coefficients.extend(run);
+            continue;
         }
-        let offset = (skip + start) / down + begin;
-        Some(Self { plane, offset, taps: taps.len(), first })
+        for residue in 0..LANES {
+            coefficients.extend(run[residue..].iter().step_by(LANES));
+        }
     }
 }
 
@@ -83,6 +127,18 @@ macro_rules! dispatch {
                 unsafe { avx2::$name($($arg),*) }
             }
             _ => portable::$name($($arg),*),
+        }
+    };
+}
+
+/// Calls what AVX-512 has for whole vectors of 2 or 3 planes; the groups that it did.
+macro_rules! vectors {
+    ($level:expr, $planes:expr, $name:ident($($arg:expr),*)) => {
+        match ($level, $planes) {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `simd::level` gives this level only on a machine with AVX-512 F, BW, DQ and VL.
+            (Level::Avx512, 2 | 3) => unsafe { avx512::$name($($arg),*) },
+            _ => 0,
         }
     };
 }
@@ -127,12 +183,34 @@ pub(super) fn split(
     down: usize,
     len: usize,
 ) {
-    dispatch!(level, split(frames, planes, stride, down, len));
+    // Single frames up to a whole group of planes, then groups, then the rest.
+    let lead = ((down - len % down) % down).min(frames.len());
+    let (head, body) = frames.split_at(lead);
+    for (i, &x) in head.iter().enumerate() {
+        planes[(len + i) % down * stride + (len + i) / down] = x;
+    }
+    let at = (len + lead) / down;
+    let done = vectors!(level, down, split_vectors(body, planes, stride, down, at));
+    dispatch!(level, split(&body[done * down..], planes, stride, down, at + done));
 }
 
-/// Puts `from` at every `step`-th place of `to`.
-pub(super) fn scatter(level: Level, from: &[f32], to: &mut [f32], step: usize) {
-    dispatch!(level, scatter(from, to, step));
+/// The reverse of [`split`]: fills `out` from `up` planes of `stride` places; the first comes from `first`.
+pub(super) fn join(
+    level: Level,
+    planes: &[f32],
+    out: &mut [f32],
+    stride: usize,
+    up: usize,
+    first: usize,
+) {
+    let lead = ((up - first % up) % up).min(out.len());
+    let (head, body) = out.split_at_mut(lead);
+    for (i, place) in head.iter_mut().enumerate() {
+        *place = planes[(first + i) % up * stride + (first + i) / up];
+    }
+    let at = (first + lead) / up;
+    let done = vectors!(level, up, join_vectors(planes, body, stride, up, at));
+    dispatch!(level, join(planes, &mut body[done * up..], stride, up, at + done));
 }
 
 /// i16 to f32 of full scale [-1, 1].

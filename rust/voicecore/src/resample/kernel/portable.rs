@@ -18,8 +18,9 @@ fn splat(x: f32) -> Vector {
 
 #[inline(always)]
 fn load(from: &[f32], at: usize) -> Vector {
-    let from = &from[at..][..WIDTH];
-    [from[0], from[1], from[2], from[3]]
+    let mut x = [0.0; WIDTH];
+    x.copy_from_slice(&from[at..][..WIDTH]);
+    x
 }
 
 #[inline(always)]
@@ -33,8 +34,8 @@ fn add(a: Vector, b: Vector) -> Vector {
 }
 
 #[inline(always)]
-fn multiply(a: Vector, b: Vector) -> Vector {
-    [a[0] * b[0], a[1] * b[1], a[2] * b[2], a[3] * b[3]]
+fn multiply_add(a: Vector, b: Vector, c: Vector) -> Vector {
+    [a[0] * b[0] + c[0], a[1] * b[1] + c[1], a[2] * b[2] + c[2], a[3] * b[3] + c[3]]
 }
 
 /// The sum of each row's lanes, by halves.
