@@ -492,7 +492,7 @@ fn latencies_of_the_profiles() {
     for (from, to, quality, most) in [
         (48_000, 8_000, Hq, 13.4),
         (48_000, 16_000, Hq, 6.7),
-        (48_000, 8_000, Voice, 5.0),
+        (48_000, 8_000, Voice, 5.3),
         (48_000, 16_000, Voice, 2.5),
         (48_000, 8_000, LowLatency, 2.0),
         (8_000, 48_000, LowLatency, 2.0),

@@ -14,8 +14,8 @@ const MAX_BANK: u64 = 64;
 /// How much further than a single filter a plan may look ahead,
 const MAX_STRETCH: f64 = 1.05;
 /// and how much if that makes it faster by [`WORTH`].
-const MAX_STRETCH_IF_WORTH: f64 = 1.25;
-const WORTH: f64 = 1.6;
+const MAX_STRETCH_IF_WORTH: f64 = 1.12;
+const WORTH: f64 = 1.25;
 /// How much better, in dB, a wide stage is, so that its ripple hardly adds to the strict stage's.
 const WIDE_MARGIN: f64 = 10.0;
 /// Rates between the stages, as multiples of the slower of both rates, times twelve.
@@ -66,7 +66,9 @@ impl Spec {
     fn cost(&self) -> f64 {
         let taps = 2.0 * self.half_width();
         if self.is_bank() {
-            return taps * self.share_of_nonzero_taps() + 10.0;
+            // Symmetric arms need half of the multiplications, and about two thirds of the time.
+            let fold = if self.up * self.down == 2 { 0.65 } else { 0.9 };
+            return fold * taps * self.share_of_nonzero_taps() + 10.0;
         }
         let row = (taps / 16.0).ceil() * 16.0;
         let rows = if super::rows::is_exact(self) { 1.0 } else { 4.0 };
@@ -129,7 +131,12 @@ impl Edges {
     /// A stage that stops only what would fall below the profile's stop edge, with images or aliases about `mirror`.
     fn wide(&self, from: u64, to: u64, mirror: u64) -> Spec {
         let stop = (2.0 * mirror as f64 - self.quality.stop() * self.slow) / from as f64;
-        self.stage(from, to, stop, WIDE_MARGIN)
+        let mut stage = self.stage(from, to, stop, WIDE_MARGIN);
+        if from == 2 * to || to == 2 * from {
+            // Edges at equal distances from the middle: half of the taps are zero.
+            stage.pass = self.quality.stop() * self.slow / from as f64;
+        }
+        stage
     }
 
     fn stage(&self, from: u64, to: u64, stop: f64, margin: f64) -> Spec {

@@ -3,7 +3,7 @@
 //! After R. E. Crochiere, L. R. Rabiner, "Multirate Digital Signal Processing", chapter 3. Ratios with too many
 //! phases share a coarser set of rows and interpolate between four of them.
 
-use super::kernel::{self, LANES, Lanes};
+use super::kernel::{self, LANES, Lanes, Next, RowsOf};
 use super::plan::{Spec, Start};
 use super::shape::Shape;
 use crate::simd::Level;
@@ -73,8 +73,8 @@ impl Rows {
     }
 
     /// One output sample at `phase / up` after the window's input frame number `taps - 1 - ahead`, from four rows.
-    fn interpolate(&self, level: Level, phase: u32, window: &[f32]) -> f32 {
-        let position = u64::from(phase) * self.phases as u64;
+    fn interpolate(&self, level: Level, phase: usize, window: &[f32]) -> f32 {
+        let position = phase as u64 * self.phases as u64;
         let row = (position / u64::from(self.up)) as usize;
         let weights = lagrange((position % u64::from(self.up)) as f64 / f64::from(self.up));
         let rows = [self.row(row), self.row(row + 1), self.row(row + 2), self.row(row + 3)];
@@ -98,27 +98,6 @@ fn lagrange(x: f64) -> [f64; 4] {
     ]
 }
 
-/// Where the next output frame stands.
-#[derive(Debug, Clone, Copy, Default)]
-struct Place {
-    /// The oldest tap of its window. What lies before it is no longer needed.
-    start: usize,
-    /// Its time after the window's middle, in parts of `up`.
-    phase: u32,
-}
-
-impl Place {
-    #[inline(always)]
-    fn advance(&mut self, step: Self, up: u32) {
-        self.start += step.start;
-        self.phase += step.phase;
-        if self.phase >= up {
-            self.phase -= up;
-            self.start += 1;
-        }
-    }
-}
-
 /// A stream on its way through [`Rows`].
 #[derive(Debug)]
 pub(super) struct RowsStream {
@@ -128,10 +107,10 @@ pub(super) struct RowsStream {
     capacity: usize,
     /// Places in use, from the first.
     len: usize,
-    next: Place,
+    next: Next,
     /// `len` and the next frame's phase at the start of a stream.
     silence: usize,
-    phase: u32,
+    phase: usize,
 }
 
 impl RowsStream {
@@ -140,14 +119,14 @@ impl RowsStream {
         let step = (rows.down / rows.up) as usize + 1;
         let early = start.output as u64 * u64::from(rows.down);
         let whole = early.div_ceil(u64::from(rows.up));
-        let phase = (whole * u64::from(rows.up) - early) as u32;
+        let phase = (whole * u64::from(rows.up) - early) as usize;
         let silence = rows.taps - 1 - rows.ahead - start.input + whole as usize;
         let capacity = silence + rows.taps + step + 2 * block;
         let mut stream = Self {
             history: vec![0.0; capacity * channels],
             capacity,
             len: 0,
-            next: Place::default(),
+            next: Next::default(),
             silence,
             phase,
             rows,
@@ -158,7 +137,7 @@ impl RowsStream {
 
     pub fn reset(&mut self) {
         self.len = self.silence;
-        self.next = Place { start: 0, phase: self.phase };
+        self.next = Next { start: 0, phase: self.phase };
         self.history.fill(0.0);
     }
 
@@ -167,7 +146,7 @@ impl RowsStream {
         // The n-th from here is due if its window, `(phase + n * down) / up` places on, ends within the history.
         let end = self.len.saturating_add(more);
         let Some(room) = end.checked_sub(self.next.start + self.rows.taps) else { return 0 };
-        let parts = (room as u128 + 1) * u128::from(self.rows.up) - u128::from(self.next.phase);
+        let parts = (room as u128 + 1) * u128::from(self.rows.up) - self.next.phase as u128;
         usize::try_from(parts.div_ceil(u128::from(self.rows.down))).unwrap_or(usize::MAX)
     }
 
@@ -199,30 +178,20 @@ impl RowsStream {
     pub fn emit(&self, level: Level, channel: usize, out: &mut [f32]) {
         let rows = &*self.rows;
         let history = &self.history[channel * self.capacity..][..self.capacity];
-        let window = |place: Place| &history[place.start..][..rows.taps];
-        let mut place = self.next;
-        let step = self.after(Place::default(), 1);
-        if rows.phases != rows.up as usize {
-            for sample in out {
-                *sample = rows.interpolate(level, place.phase, window(place));
-                place.advance(step, rows.up);
-            }
+        let (up, down) = (rows.up as usize, rows.down as usize);
+        if rows.phases == up {
+            let filter = RowsOf { rows: &rows.rows, len: rows.taps / LANES, up, down };
+            kernel::rows(level, out, &filter, history, self.next);
             return;
         }
-        kernel::rows(level, out, &rows.rows, rows.taps / LANES, history, || {
-            let now = place;
-            place.advance(step, rows.up);
-            (now.start, now.phase as usize)
-        });
+        let mut next = self.next;
+        for sample in out {
+            *sample = rows.interpolate(level, next.phase, &history[next.start..][..rows.taps]);
+            next.skip(1, up, down);
+        }
     }
 
     pub fn consume(&mut self, frames: usize) {
-        self.next = self.after(self.next, frames);
-    }
-
-    fn after(&self, place: Place, frames: usize) -> Place {
-        let (up, down) = (u64::from(self.rows.up), u64::from(self.rows.down));
-        let parts = u64::from(place.phase) + frames as u64 * down;
-        Place { start: place.start + (parts / up) as usize, phase: (parts % up) as u32 }
+        self.next.skip(frames, self.rows.up as usize, self.rows.down as usize);
     }
 }

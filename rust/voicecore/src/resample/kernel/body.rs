@@ -5,7 +5,7 @@
 /// Defines the kernels for one level.
 macro_rules! kernels {
     ($(#[$feature:meta])* strip: $strip:literal, counts: $($count:literal)*) => {
-        use super::{Arm, LANES, Lanes, RUN};
+        use super::{Arm, LANES, Lanes, Next, RUN, RowsOf};
 
         $(#[$feature])*
         pub(super) fn bank(
@@ -181,40 +181,64 @@ macro_rules! kernels {
         }
 
         $(#[$feature])*
-        pub(super) fn rows(
-            out: &mut [f32],
-            rows: &[Lanes],
-            len: usize,
-            history: &[f32],
-            mut place: impl FnMut() -> (usize, usize),
-        ) {
-            let (fours, tail) = out.as_chunks_mut::<4>();
-            for four in fours {
-                let places = [place(), place(), place(), place()];
-                *four = row_dots(rows, len, history, places);
+        pub(super) fn rows(out: &mut [f32], filter: &RowsOf, history: &[f32], next: Next) {
+            let (len, up) = (filter.len, filter.up);
+            let mut next = next;
+            if out.len() > up {
+                // Outputs `up` apart have the same row.
+                for first in 0..up {
+                    let row = &filter.rows[next.phase * len..][..len];
+                    let mut at = next.start;
+                    let mut index = first;
+                    while index + 3 * up < out.len() {
+                        let sums = column::<4>(row, history, at, filter.down);
+                        for (i, sum) in sums.into_iter().enumerate() {
+                            out[index + i * up] = sum;
+                        }
+                        index += 4 * up;
+                        at += 4 * filter.down;
+                    }
+                    if index + up < out.len() {
+                        let sums = column::<2>(row, history, at, filter.down);
+                        (out[index], out[index + up]) = (sums[0], sums[1]);
+                        index += 2 * up;
+                        at += 2 * filter.down;
+                    }
+                    if index < out.len() {
+                        out[index] = column::<1>(row, history, at, 0)[0];
+                    }
+                    next.advance(filter.up, filter.down);
+                }
+                return;
             }
-            let count = tail.len();
-            let mut places = [(0, 0); 4];
-            for slot in &mut places[..count] {
-                *slot = place();
+            for four in out.chunks_mut(4) {
+                let mut windows = [history; 4];
+                let mut rows = [&filter.rows[..len]; 4];
+                for (window, row) in windows.iter_mut().zip(&mut rows).take(four.len()) {
+                    *window = &history[next.start..][..len * LANES];
+                    *row = &filter.rows[next.phase * len..][..len];
+                    next.advance(filter.up, filter.down);
+                }
+                four.copy_from_slice(&dots(windows, rows)[..four.len()]);
             }
-            tail.copy_from_slice(&row_dots(rows, len, history, places)[..count]);
         }
 
+        /// Products of one row with `K` windows, `step` apart.
         $(#[$feature])*
         #[inline]
-        fn row_dots(
-            rows: &[Lanes],
-            len: usize,
-            history: &[f32],
-            places: [(usize, usize); 4],
-        ) -> [f32; 4] {
-            let [a, b, c, d] = places;
-            let row = (&rows[a.1 * len..], &rows[b.1 * len..], &rows[c.1 * len..], &rows[d.1 * len..]);
-            dots(
-                [&history[a.0..], &history[b.0..], &history[c.0..], &history[d.0..]],
-                [&row.0[..len], &row.1[..len], &row.2[..len], &row.3[..len]],
-            )
+        fn column<const K: usize>(row: &[Lanes], history: &[f32], at: usize, step: usize) -> [f32; 4] {
+            let mut sums = [[zero(); LANES / WIDTH]; 4];
+            let history = &history[at..][..(K - 1) * step + row.len() * LANES];
+            for (block, taps) in row.iter().enumerate() {
+                for part in 0..LANES / WIDTH {
+                    let h = load(&taps.0, part * WIDTH);
+                    for k in 0..K {
+                        let x = load(history, k * step + block * LANES + part * WIDTH);
+                        sums[k][part] = multiply_add(x, h, sums[k][part]);
+                    }
+                }
+            }
+            totals(sums)
         }
 
         $(#[$feature])*

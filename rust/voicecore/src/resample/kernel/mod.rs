@@ -29,6 +29,42 @@ const RUN: usize = 4 * LANES;
 #[repr(C, align(64))]
 pub(super) struct Lanes(pub [f32; LANES]);
 
+/// A row of `len` [`Lanes`] for each of `up` phases, of which `down` make a step.
+pub(super) struct RowsOf<'a> {
+    pub rows: &'a [Lanes],
+    pub len: usize,
+    pub up: usize,
+    pub down: usize,
+}
+
+/// Where the next output frame stands.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Next {
+    /// The oldest tap of its window. What lies before it is no longer needed.
+    pub start: usize,
+    /// Its time after the window's middle, in parts of `up`.
+    pub phase: usize,
+}
+
+impl Next {
+    /// To the next output frame, `down / up` input frames on.
+    #[inline(always)]
+    pub fn advance(&mut self, up: usize, down: usize) {
+        self.phase += down;
+        while self.phase >= up {
+            self.phase -= up;
+            self.start += 1;
+        }
+    }
+
+    /// Over `frames` output frames.
+    pub fn skip(&mut self, frames: usize, up: usize, down: usize) {
+        let parts = self.phase + frames * down;
+        self.start += parts / up;
+        self.phase = parts % up;
+    }
+}
+
 /// The taps of one output phase that meet one input plane, or two planes with mirrored taps.
 #[derive(Debug)]
 pub(super) struct Arm {
@@ -161,17 +197,9 @@ pub(super) fn dots(level: Level, windows: [&[f32]; 4], rows: [&[Lanes]; 4]) -> [
     dispatch!(level, dots(windows, rows))
 }
 
-/// Fills `out` with products of rows of `len` [`Lanes`] with windows of `history`. `place` gives the start of the
-/// next window and the number of its row.
-pub(super) fn rows(
-    level: Level,
-    out: &mut [f32],
-    rows: &[Lanes],
-    len: usize,
-    history: &[f32],
-    place: impl FnMut() -> (usize, usize),
-) {
-    dispatch!(level, rows(out, rows, len, history, place));
+/// Fills `out` with products of rows with windows of `history`.
+pub(super) fn rows(level: Level, out: &mut [f32], filter: &RowsOf, history: &[f32], next: Next) {
+    dispatch!(level, rows(out, filter, history, next));
 }
 
 /// Deals `frames` out to `down` planes of `stride` places; the first belongs to position `len`.
