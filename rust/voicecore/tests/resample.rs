@@ -339,7 +339,8 @@ fn equals_direct_convolution_in_f64() {
                 let exact = oracle(&input, (in_rate, out_rate), quality, half_width, k);
                 let error = (f64::from(output[k]) - exact).abs();
                 // A cascade of two adds the ripple of its wide stage.
-                let limit = if quality == Hq { 1e-6 } else { 5.0 * 10f64.powf(promised(quality) / 20.0) };
+                let limit =
+                    if quality == Hq { 1e-6 } else { 5.0 * 10f64.powf(promised(quality) / 20.0) };
                 assert!(error < limit, "{in_rate} {out_rate} {quality:?} frame {k}: {error}");
             }
         }

@@ -43,6 +43,8 @@ macro_rules! kernels {
             out: &mut [f32],
         ) {
             out.fill(0.0);
+            // Taps that go singly are summed over all arms.
+            let mut singles = [zero(); V];
             for arm in arms {
                 let reach = V * WIDTH + arm.taps - 1;
                 let window = &planes[arm.at.plane * stride + at + arm.at.offset..][..reach];
@@ -50,8 +52,8 @@ macro_rules! kernels {
                 let mirror = &planes[mirror.plane * stride + at + mirror.offset..][..reach];
                 let taps = &coefficients[arm.first..][..arm.count];
                 for (index, run) in taps.chunks(RUN).enumerate() {
-                    let ahead = &window[index * RUN..];
-                    let back = &mirror[..reach - index * RUN];
+                    let start = (index * RUN).min(arm.taps - run.len());
+                    let (ahead, back) = (&window[start..], &mirror[..reach - start]);
                     let sums = match (arm.mirror.is_some(), run.len()) {
                         (true, 16) => sum_folded::<V, 1>(ahead, back, run),
                         (true, 32) => sum_folded::<V, 2>(ahead, back, run),
@@ -62,13 +64,20 @@ macro_rules! kernels {
                         (false, 32) => sum_run::<V, 2>(ahead, run),
                         (false, 48) => sum_run::<V, 3>(ahead, run),
                         (false, 64) => sum_run::<V, 4>(ahead, run),
-                        (false, _) => sum_singly::<V>(ahead, run),
+                        (false, _) => {
+                            add_singly::<V>(ahead, run, &mut singles);
+                            continue;
+                        }
                     };
                     for v in 0..V {
                         let out = &mut out[v * WIDTH..][..WIDTH];
                         store(out, add(load(out, 0), sums[v]));
                     }
                 }
+            }
+            for v in 0..V {
+                let out = &mut out[v * WIDTH..][..WIDTH];
+                store(out, add(load(out, 0), singles[v]));
             }
         }
 
@@ -143,9 +152,8 @@ macro_rules! kernels {
 
         $(#[$feature])*
         #[inline]
-        fn sum_singly<const V: usize>(window: &[f32], run: &[f32]) -> [Vector; V] {
+        fn add_singly<const V: usize>(window: &[f32], run: &[f32], sums: &mut [Vector; V]) {
             let window = &window[..V * WIDTH + run.len() - 1];
-            let mut sums = [zero(); V];
             for (place, tap) in run.iter().enumerate() {
                 let window = &window[place..][..V * WIDTH];
                 let tap = splat(*tap);
@@ -153,7 +161,6 @@ macro_rules! kernels {
                     sums[v] = multiply_add(load(window, v * WIDTH), tap, sums[v]);
                 }
             }
-            sums
         }
 
         $(#[$feature])*

@@ -24,6 +24,9 @@ pub(super) const LANES: usize = 16;
 /// Taps that are summed on their own: four that are loaded together for each lane.
 const RUN: usize = 4 * LANES;
 
+/// Fewest taps after the last whole run that are filled up to whole [`LANES`].
+const MIN_WHOLE: usize = 20;
+
 /// Coefficients on a cache line of their own.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
@@ -93,15 +96,12 @@ pub(super) fn arms(row: &[f32], skip: usize, down: usize, coefficients: &mut Vec
         let mirrored = |other: &[f32]| taps.len() >= LANES && other.iter().eq(taps.iter().rev());
         let twin = open.iter().position(|(_, other)| mirrored(other));
         let (mirror, ordered) = if let Some(twin) = twin {
-            (Some(open.swap_remove(twin).0), whole_lanes(taps.clone()))
+            (Some(open.swap_remove(twin).0), last_run_whole(&taps))
         } else if taps.len() >= 2 * LANES && mirrored(&taps) {
-            (Some(at), whole_lanes(half(&taps)))
+            (Some(at), half(&taps))
         } else {
-            (None, taps.clone())
+            (None, last_run_whole(&taps))
         };
-        // Zeros at the end would reach out of a twin's window.
-        let fits = ordered.len() <= taps.len();
-        let ordered = if mirror.is_some() && !fits { taps.clone() } else { ordered };
         let first = coefficients.len();
         in_order(&ordered, coefficients);
         arms.push(Arm { at, mirror, taps: taps.len(), first, count: ordered.len() });
@@ -119,20 +119,30 @@ fn meet(row: &[f32], skip: usize, plane: usize, down: usize) -> Option<(PlaneInd
     Some((PlaneIndex { plane, offset }, taps[begin..end].to_vec()))
 }
 
-/// The first half of taps that are the same backwards. A middle is paired with itself.
+/// The first half of taps that are the same backwards: whole [`LANES`], with zeros beyond the middle, which is paired
+/// with itself.
 fn half(taps: &[f32]) -> Vec<f32> {
     let pairs = taps.len().div_ceil(2);
     let mut half = taps[..pairs].to_vec();
     if taps.len() % 2 == 1 {
         half[pairs - 1] *= 0.5;
     }
+    half.resize(pairs.next_multiple_of(LANES), 0.0);
     half
 }
 
-/// With zeros at the end.
-fn whole_lanes(mut taps: Vec<f32>) -> Vec<f32> {
-    taps.resize(taps.len().next_multiple_of(LANES), 0.0);
-    taps
+/// The taps, with zeros before the last run's so that it is whole [`LANES`] too, if that is faster than tap by tap.
+/// The zeros are for inputs that the run before had already.
+fn last_run_whole(taps: &[f32]) -> Vec<f32> {
+    let (runs, rest) = taps.split_at(taps.len() - taps.len() % RUN);
+    let len = rest.len().next_multiple_of(LANES);
+    if rest.len() < MIN_WHOLE || len > taps.len() {
+        return taps.to_vec();
+    }
+    let mut whole = runs.to_vec();
+    whole.resize(runs.len() + len - rest.len(), 0.0);
+    whole.extend(rest);
+    whole
 }
 
 /// Adds the taps in the order in which they are used.
