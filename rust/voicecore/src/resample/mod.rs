@@ -2,8 +2,8 @@
 //!
 //! Windowed-sinc filters in polyphase form, in one stage or two (see `plan.rs` and docs/resampler.md), computed
 //! in f32, rounded to nearest, never dithered. Output frame k stands for the input's time
-//! `k * in_rate / out_rate`, and depends on that and on the input only: never on how the stream was cut, nor on
-//! the instruction set. Nothing is allocated per call.
+//! `k * in_rate / out_rate`, and depends on that and on the input only: never on how the stream was cut. AVX2
+//! and AVX-512 give equal bits, the portable loops the same within 1e-6 of full scale. Nothing is allocated per call.
 
 mod bank;
 mod chain;
