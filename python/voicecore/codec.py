@@ -1,4 +1,4 @@
-"""The codec: G.711, downmix, resampling, base64, JSON audio messages, WAV, and all of it in one call.
+"""The codec: G.711, resampling, channels, levels, re-framing, base64, JSON audio messages, WAV; all in one call too.
 
 Written in Rust; here are the public names. Everything takes any C-contiguous buffer (bytes, bytearray,
 memoryview, ndarray) of shape `(frames,)` or `(frames, channels)`, without a copy where memory allows, and
@@ -10,29 +10,49 @@ consumed.
 """
 
 from voicecore._core import AudioMessageScanner as AudioMessageScanner
+from voicecore._core import Framer as Framer
 from voicecore._core import Resampler as Resampler
 from voicecore._core import Transcoder as Transcoder
 from voicecore._core import TranscoderBank as TranscoderBank
 from voicecore._core import WavReader as WavReader
+from voicecore._core import dbfs as dbfs
 from voicecore._core import decode_alaw as decode_alaw
 from voicecore._core import decode_base64 as decode_base64
 from voicecore._core import decode_mulaw as decode_mulaw
 from voicecore._core import downmix as downmix
 from voicecore._core import encode_alaw as encode_alaw
 from voicecore._core import encode_mulaw as encode_mulaw
+from voicecore._core import gain as gain
+from voicecore._core import mix as mix
+from voicecore._core import peak as peak
 from voicecore._core import resample as resample
+from voicecore._core import rms as rms
+from voicecore._core import silence as silence
+from voicecore._core import to_float32 as to_float32
+from voicecore._core import to_int16 as to_int16
+from voicecore._core import upmix as upmix
 
 __all__ = [
     "AudioMessageScanner",
+    "Framer",
     "Resampler",
     "Transcoder",
     "TranscoderBank",
     "WavReader",
+    "dbfs",
     "decode_alaw",
     "decode_base64",
     "decode_mulaw",
     "downmix",
     "encode_alaw",
     "encode_mulaw",
+    "gain",
+    "mix",
+    "peak",
     "resample",
+    "rms",
+    "silence",
+    "to_float32",
+    "to_int16",
+    "upmix",
 ]

@@ -120,7 +120,7 @@ impl Kernel<u8, u8> for Floats {
 }
 
 /// One output item per input item, in the input's shape.
-fn map<'py, I: Item, O: Item>(
+pub fn map<'py, I: Item, O: Item>(
     py: Python<'py>,
     input: &Input<'py>,
     out: Option<&Bound<'py, PyAny>>,

@@ -19,3 +19,11 @@ pub const BASE64_BYTES: usize = 262_144;
 pub const MESSAGE_BYTES: usize = 131_072;
 /// WAV headers and payload, bytes: a plain copy.
 pub const WAV_BYTES: usize = 131_072;
+/// audioop, bytes in (and out, where that is far more): most of its functions take 0.1 to 1 ns for one.
+pub const AUDIOOP_BYTES: usize = 32_768;
+/// Levels, bytes in.
+pub const LEVEL_BYTES: usize = 131_072;
+/// Mixing, bytes of all streams.
+pub const MIX_BYTES: usize = 65_536;
+/// Re-framing and silence, bytes: a plain copy.
+pub const COPY_BYTES: usize = 131_072;

@@ -206,7 +206,7 @@ impl<S: Item + Sample> Kernel<S, S> for Streaming<'_> {
 }
 
 /// "int16" or "float32", in any of the ways that numpy spells a dtype. `Kind::Bytes` never.
-struct Dtype(Kind);
+pub struct Dtype(pub Kind);
 
 impl<'py> FromPyObject<'_, 'py> for Dtype {
     type Error = PyErr;

@@ -8,6 +8,7 @@ use super::{
 use numpy::npyffi::NPY_TYPES;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::PyBufferError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyString};
 use std::borrow::Cow;
@@ -53,6 +54,27 @@ impl<'py> Input<'py> {
             Ok(text) => Ok(Self::from_octets(object, text.to_str()?.as_bytes(), what)),
             Err(_) => Self::get(object, what),
         }
+    }
+
+    /// Any C-contiguous export as octets, whatever its items are: what C calls a bytes-like object.
+    ///
+    /// What is none is refused as functions in C do, in the exporter's own words.
+    #[inline(always)]
+    pub fn bytes_like(object: &Bound<'py, PyAny>, what: &'static str) -> PyResult<Self> {
+        if let Ok(bytes) = object.cast::<PyBytes>() {
+            return Ok(Self::from_octets(object, bytes.as_bytes(), what));
+        }
+        Self::from_octet_export(object, what)
+    }
+
+    fn from_octet_export(object: &Bound<'py, PyAny>, what: &'static str) -> PyResult<Self> {
+        let export = PyUntypedBuffer::get(object)?;
+        if !export.is_c_contiguous() {
+            return Err(not_bytes_like(object));
+        }
+        let (data, bytes) = (export.buf_ptr().cast_const().cast(), export.len_bytes());
+        let (kind, shape, object) = (Kind::Bytes, Shape::flat(bytes), object.clone());
+        Ok(Self { data, bytes, kind, shape, what, object, _export: Some(export) })
     }
 
     #[inline(always)]
@@ -241,6 +263,14 @@ impl Shape {
     fn or_octets(self, input: &Input<'_>) -> Self {
         if input.shape.channels.is_some() { input.shape } else { self }
     }
+}
+
+/// The error of a function in C that asks for a simple buffer, by asking one.
+#[cold]
+fn not_bytes_like(object: &Bound<'_, PyAny>) -> PyErr {
+    let asked =
+        object.py().import("binascii").and_then(|module| module.call_method1("crc32", (object,)));
+    asked.err().unwrap_or_else(|| PyBufferError::new_err("the buffer is not C-contiguous"))
 }
 
 fn array_kind(array: &Bound<'_, PyUntypedArray>) -> Option<Kind> {

@@ -76,13 +76,14 @@ impl<'py, T: Item> Output<'py, T> {
             .ok_or_else(|| refused(out, "out", &layout(shape), &describe_layout(&array)))?;
         // SAFETY: the array is alive, so its header can be read.
         let data: *mut T = unsafe { (*array.as_array_ptr()).fields.data }.cast();
-        let start = data.addr();
-        let end = start + given.items() * size_of::<T>();
-        if start < input.end && input.start < end {
-            return Err(refused(out, "out", "memory of its own", "memory that overlaps the input"));
-        }
+        check_apart(out, data.addr(), given.items() * size_of::<T>(), input)?;
         let len = given.items().min(shape.items());
         Ok(Self { array, data, len, shape, shared: true })
+    }
+
+    /// Refuses one more `input` that lies where this writes.
+    pub fn check_apart(&self, input: Range<usize>) -> PyResult<()> {
+        check_apart(self.array.as_any(), self.data.addr(), self.len * size_of::<T>(), input)
     }
 
     /// Calls `kernel` with the memory; it returns the frames written. Detached if `heavy`.
@@ -236,6 +237,18 @@ fn writable_array<'py, T: Item>(out: &Bound<'py, PyAny>) -> PyResult<Bound<'py, 
         (_, 0) => Err(refused(out, "out", &expected(), "an unaligned one")),
         _ => Ok(array),
     }
+}
+
+fn check_apart(
+    out: &Bound<'_, PyAny>,
+    start: usize,
+    bytes: usize,
+    input: Range<usize>,
+) -> PyResult<()> {
+    if start < input.end && input.start < start + bytes {
+        return Err(refused(out, "out", "memory of its own", "memory that overlaps the input"));
+    }
+    Ok(())
 }
 
 fn layout(shape: Shape) -> String {

@@ -8,7 +8,8 @@ use crate::{Error, Result};
 
 /// The padding character.
 pub(super) const PAD: u8 = b'=';
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+pub(super) const ALPHABET: &[u8; 64] =
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 /// Set in a table entry whose byte is no symbol; above the 24 bits of a group.
 const BAD: u32 = 1 << 31;
 /// `TABLES[place][byte]`: the six bits of `byte`, shifted to where that place of a group wants them.
@@ -24,25 +25,35 @@ const fn table(shift: u32) -> [u32; 256] {
     table
 }
 
-/// Decodes whole groups; `out` has exactly the length that the padding of `text` promises.
-pub(super) fn decode(text: &[u8], out: &mut [u8]) -> Result<()> {
-    let (groups, _) = text.as_chunks::<GROUP>();
+/// Decodes whole groups, of which the first `done` bytes of text are behind; `out` has exactly the
+/// length that the padding of `text` promises.
+pub(super) fn decode(text: &[u8], done: usize, out: &mut [u8]) -> Result<()> {
+    let valid = decode_rest(
+        text.get(done..).unwrap_or_default(),
+        out.get_mut(done / GROUP * GROUP_BYTES..).unwrap_or_default(),
+    );
+    if valid { Ok(()) } else { Err(first_fault(text, done)) }
+}
+
+/// False if there is any fault.
+fn decode_rest(text: &[u8], out: &mut [u8]) -> bool {
     // The last group may be padded, so it takes the careful path.
-    let Some((last, full)) = groups.split_last() else { return Ok(()) };
-    let (front, tail) = out.split_at_mut((full.len() * GROUP_BYTES).min(out.len()));
-    let (cells, _) = front.as_chunks_mut::<GROUP_BYTES>();
+    let Some((full, last)) = text.split_last_chunk() else { return true };
+    let (front, tail) = out.split_at_mut((full.len() / GROUP * GROUP_BYTES).min(out.len()));
+    decode_full(full, front) && decode_last(last, tail)
+}
+
+/// Decodes whole groups without padding; false if there is any fault.
+pub(super) fn decode_full(text: &[u8], out: &mut [u8]) -> bool {
     let mut seen = 0;
-    for (group, cell) in full.iter().zip(cells) {
+    for (group, cell) in text.as_chunks().0.iter().zip(out.as_chunks_mut().0) {
         let bits = join(group);
         seen |= bits;
         let [_, high, middle, low] = bits.to_be_bytes();
         *cell = [high, middle, low];
     }
     // One test per text instead of one per group: a fault is rare and its place is found afterwards.
-    if seen & BAD != 0 || !decode_last(last, tail) {
-        return Err(first_fault(text));
-    }
-    Ok(())
+    seen & BAD == 0
 }
 
 fn join(&[first, second, third, fourth]: &[u8; GROUP]) -> u32 {
@@ -54,16 +65,30 @@ fn join(&[first, second, third, fourth]: &[u8; GROUP]) -> u32 {
 }
 
 /// Decodes the last group, padding and all; false if it has any fault.
-fn decode_last(group: &[u8; GROUP], out: &mut [u8]) -> bool {
-    let mut symbols = *group;
-    let padding = GROUP_BYTES.saturating_sub(out.len());
+fn decode_last(&[first, second, third, fourth]: &[u8; GROUP], out: &mut [u8]) -> bool {
     // A padded place counts as "A" (zero bits): `out` is shorter by exactly the padding.
-    symbols[GROUP - padding.min(2)..].fill(b'A');
-    let bits = join(&symbols);
-    let [bad, bytes @ ..] = bits.to_be_bytes();
-    let (kept, unused) = bytes.split_at(out.len().min(GROUP_BYTES));
-    out.copy_from_slice(kept);
-    bad == 0 && unused.iter().all(|&byte| byte == 0)
+    let symbols = match out.len() {
+        1 => [first, second, b'A', b'A'],
+        2 => [first, second, third, b'A'],
+        _ => [first, second, third, fourth],
+    };
+    let [bad, high, middle, low] = join(&symbols).to_be_bytes();
+    let unused = match out {
+        [one] => {
+            *one = high;
+            middle | low
+        }
+        [one, two] => {
+            (*one, *two) = (high, middle);
+            low
+        }
+        [one, two, three] => {
+            (*one, *two, *three) = (high, middle, low);
+            0
+        }
+        _ => return false,
+    };
+    bad | unused == 0
 }
 
 /// What the bytes so far allow to come next.
@@ -77,10 +102,12 @@ enum State {
 }
 
 /// Finds the first fault of a text that is known to have one; one byte at a time, on the cold path.
+///
+/// The first `done` bytes are known to be whole groups of symbols.
 #[cold]
-pub(super) fn first_fault(text: &[u8]) -> Error {
+pub(super) fn first_fault(text: &[u8], done: usize) -> Error {
     let mut state = State::Group { place: 0, unused: false };
-    for (offset, &byte) in text.iter().enumerate() {
+    for (offset, &byte) in text.iter().enumerate().skip(done) {
         match advance(state, byte) {
             Ok(next) => state = next,
             // The fault is in the symbol before the padding, not in the padding.

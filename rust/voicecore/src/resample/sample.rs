@@ -1,5 +1,8 @@
 //! The two sample types that a resampler reads and writes, and their way to f32 and back.
 
+use super::kernel;
+use crate::simd::Level;
+
 /// A sample that [`Resampler`](super::Resampler) takes: `i16`, or `f32` with full scale [-1, 1].
 pub trait Sample: sealed::Sealed + Copy {}
 
@@ -7,18 +10,24 @@ impl Sample for i16 {}
 impl Sample for f32 {}
 
 pub(super) mod sealed {
+    use crate::simd::Level;
+
     /// Keeps the trait closed, and the conversions out of the public surface.
-    pub trait Sealed: Sized {
+    pub trait Sealed: Copy {
         /// To full scale [-1, 1].
         fn to_f32(self) -> f32;
         /// From full scale [-1, 1].
         fn from_f32(value: f32) -> Self;
+        /// All of `from` to full scale [-1, 1].
+        fn widen(level: Level, from: &[Self], to: &mut [f32]);
+        /// All of `from`, of full scale [-1, 1].
+        fn narrow(level: Level, from: &[f32], to: &mut [Self]);
     }
 }
 
 /// A power of two: both ways are exact, so i16 and f32 differ by the last rounding only.
 const FULL_SCALE: f32 = 32_768.0;
-/// Adding and subtracting 1.5 * 2^23 rounds to the nearest integer, ties to even, without a call to libm.
+/// Adding 1.5 * 2^23 rounds to the nearest integer, ties to even, without a call to libm.
 const ROUNDER: f32 = 12_582_912.0;
 
 impl sealed::Sealed for i16 {
@@ -30,8 +39,18 @@ impl sealed::Sealed for i16 {
     /// Rounds to nearest and saturates; no dither. NaN becomes 0.
     #[inline(always)]
     fn from_f32(value: f32) -> Self {
+        let value = if value.is_nan() { 0.0 } else { value };
         let scaled = (value * FULL_SCALE).clamp(-FULL_SCALE, FULL_SCALE - 1.0);
-        ((scaled + ROUNDER) - ROUNDER) as Self
+        // The sum's low bits are the integer.
+        (scaled + ROUNDER).to_bits() as Self
+    }
+
+    fn widen(level: Level, from: &[Self], to: &mut [f32]) {
+        kernel::widen(level, from, to);
+    }
+
+    fn narrow(level: Level, from: &[f32], to: &mut [Self]) {
+        kernel::narrow(level, from, to);
     }
 }
 
@@ -44,5 +63,13 @@ impl sealed::Sealed for f32 {
     #[inline(always)]
     fn from_f32(value: f32) -> Self {
         value
+    }
+
+    fn widen(_: Level, from: &[Self], to: &mut [f32]) {
+        to.copy_from_slice(from);
+    }
+
+    fn narrow(_: Level, from: &[f32], to: &mut [Self]) {
+        to.copy_from_slice(from);
     }
 }

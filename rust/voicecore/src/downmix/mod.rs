@@ -3,7 +3,15 @@
 //! Downmixing is the plain mean. For 16-bit samples it is floored, so that two channels are
 //! bit-equal to `audioop.tomono(x, 2, 0.5, 0.5)`.
 
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 use crate::format::check_channels;
+use crate::simd::{self, Backend};
 use crate::{Error, Result};
 
 /// Interleaved 16-bit frames to their floored mean; returns the frames written.
@@ -15,9 +23,7 @@ pub fn downmix_i16_into(frames: &[i16], channels: usize, out: &mut [i16]) -> Res
     let out = mono_target(frames, channels, out)?;
     match channels {
         1 => out.copy_from_slice(frames),
-        2 => per_frame::<2, _>(frames, out, |[left, right]| {
-            ((i32::from(left) + i32::from(right)) >> 1) as i16
-        }),
+        2 => stereo_i16(frames, out),
         _ => per_frames(frames, channels, out, |frame| {
             // At most 64 channels of 16 bits: the sum fits, and a mean fits what it is a mean of.
             let sum: i32 = frame.iter().copied().map(i32::from).sum();
@@ -35,8 +41,7 @@ pub fn downmix_f32_into(frames: &[f32], channels: usize, out: &mut [f32]) -> Res
     let out = mono_target(frames, channels, out)?;
     match channels {
         1 => out.copy_from_slice(frames),
-        // Halved before the sum, so that two huge samples cannot overflow.
-        2 => per_frame::<2, _>(frames, out, |[left, right]| 0.5 * left + 0.5 * right),
+        2 => stereo_f32(frames, out),
         _ => per_frames(frames, channels, out, |frame| {
             let sum: f64 = frame.iter().copied().map(f64::from).sum();
             (sum / channels as f64) as f32
@@ -69,11 +74,7 @@ fn upmix_into<T: Copy>(mono: &[T], channels: usize, out: &mut [T]) -> Result<usi
     let out = out.get_mut(..needed).ok_or(Error::OutputTooSmall { needed, got })?;
     match channels {
         1 => out.copy_from_slice(mono),
-        2 => {
-            for (frame, &sample) in out.as_chunks_mut::<2>().0.iter_mut().zip(mono) {
-                *frame = [sample; 2];
-            }
-        }
+        2 => portable::twice(mono, out),
         _ => {
             for (frame, &sample) in out.chunks_exact_mut(channels).zip(mono) {
                 frame.fill(sample);
@@ -81,6 +82,26 @@ fn upmix_into<T: Copy>(mono: &[T], channels: usize, out: &mut [T]) -> Result<usi
         }
     }
     Ok(mono.len())
+}
+
+fn stereo_i16(frames: &[i16], out: &mut [i16]) {
+    match simd::backend() {
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx512(cpu) => avx512::stereo_i16(cpu, frames, out),
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx2(cpu) => avx2::stereo_i16(cpu, frames, out),
+        Backend::Portable => portable::stereo_i16(frames, out),
+    }
+}
+
+fn stereo_f32(frames: &[f32], out: &mut [f32]) {
+    match simd::backend() {
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx512(cpu) => avx512::stereo_f32(cpu, frames, out),
+        #[cfg(target_arch = "x86_64")]
+        Backend::Avx2(cpu) => avx2::stereo_f32(cpu, frames, out),
+        Backend::Portable => portable::stereo_f32(frames, out),
+    }
 }
 
 /// Checks everything, and cuts `out` to one sample per frame.
@@ -93,14 +114,6 @@ fn mono_target<'a, T>(frames: &[T], channels: usize, out: &'a mut [T]) -> Result
     let needed = len / channels;
     let got = out.len();
     out.get_mut(..needed).ok_or(Error::OutputTooSmall { needed, got })
-}
-
-/// A channel count that the compiler knows, so that the loop vectorises.
-#[inline(always)]
-fn per_frame<const N: usize, T: Copy>(frames: &[T], out: &mut [T], mix: impl Fn([T; N]) -> T) {
-    for (to, &frame) in out.iter_mut().zip(frames.as_chunks::<N>().0) {
-        *to = mix(frame);
-    }
 }
 
 fn per_frames<T>(frames: &[T], channels: usize, out: &mut [T], mix: impl Fn(&[T]) -> T) {

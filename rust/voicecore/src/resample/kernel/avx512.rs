@@ -1,0 +1,156 @@
+//! 64-byte vectors. AVX-512 F and DQ.
+#![allow(unsafe_code, reason = "loads and stores through pointers")]
+
+use std::arch::x86_64::*;
+
+type Vector = __m512;
+const WIDTH: usize = 16;
+
+super::body::kernels!(
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    strip: 10, counts: 1 2 3 4 5 6 7 8 9
+);
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn zero() -> Vector {
+    _mm512_setzero_ps()
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn splat(x: f32) -> Vector {
+    _mm512_set1_ps(x)
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn load(from: &[f32], at: usize) -> Vector {
+    let from = &from[at..][..WIDTH];
+    // SAFETY: the slice has 16 places.
+    unsafe { _mm512_loadu_ps(from.as_ptr()) }
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn store(to: &mut [f32], x: Vector) {
+    let to = &mut to[..WIDTH];
+    // SAFETY: the slice has 16 places.
+    unsafe { _mm512_storeu_ps(to.as_mut_ptr(), x) }
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn add(a: Vector, b: Vector) -> Vector {
+    _mm512_add_ps(a, b)
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn multiply_add(a: Vector, b: Vector, c: Vector) -> Vector {
+    _mm512_fmadd_ps(a, b, c)
+}
+
+/// The sum of each row's lanes, by halves.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl")]
+#[inline]
+fn totals(rows: [[Vector; 1]; 4]) -> [f32; 4] {
+    let mut quarters = [_mm_setzero_ps(); 4];
+    for row in 0..4 {
+        let x = rows[row][0];
+        let half = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
+        quarters[row] = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps::<1>(half));
+    }
+    super::avx2::add_lanes(quarters)
+}
+
+/// Where lane `i` of the first (16 and up: of the second) of two vectors comes from.
+type Indices = [i32; WIDTH];
+
+/// For each of `planes` planes: the lanes from the first two vectors of groups, then those from that and the third.
+const fn split_indices(planes: usize) -> [[Indices; 2]; 3] {
+    let mut table = [[[0; WIDTH]; 2]; 3];
+    let mut i = 0;
+    while i < planes * WIDTH {
+        let (plane, lane) = (i / WIDTH, i % WIDTH);
+        let from = (planes * lane + plane) as i32;
+        table[plane][0][lane] = if from < 32 { from } else { 0 };
+        table[plane][1][lane] = if from < 32 { lane as i32 } else { from - 16 };
+        i += 1;
+    }
+    table
+}
+
+/// For each vector of groups: the lanes from the first two planes, then those from that and the third.
+const fn join_indices(planes: usize) -> [[Indices; 2]; 3] {
+    let mut table = [[[0; WIDTH]; 2]; 3];
+    let mut i = 0;
+    while i < planes * WIDTH {
+        let (plane, from, lane) = (i % planes, (i / planes) as i32, i % WIDTH);
+        table[i / WIDTH][0][lane] = if plane < 2 { 16 * plane as i32 + from } else { 0 };
+        table[i / WIDTH][1][lane] = if plane < 2 { lane as i32 } else { 16 + from };
+        i += 1;
+    }
+    table
+}
+
+static SPLIT: [[[Indices; 2]; 3]; 2] = [split_indices(2), split_indices(3)];
+static JOIN: [[[Indices; 2]; 3]; 2] = [join_indices(2), join_indices(3)];
+
+/// Lanes of `x[0]` and `x[1]`, then of those and `x[2]`.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn pick(x: [Vector; 3], indices: &[Indices; 2], three: bool) -> Vector {
+    let y = _mm512_permutex2var_ps(x[0], load_indices(&indices[0]), x[1]);
+    if three { _mm512_permutex2var_ps(y, load_indices(&indices[1]), x[2]) } else { y }
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn load_indices(indices: &Indices) -> __m512i {
+    // SAFETY: an array of 16 i32 has 64 bytes.
+    unsafe { _mm512_loadu_si512(indices.as_ptr().cast()) }
+}
+
+/// [`split`] for 2 or 3 planes and whole vectors of groups; how many groups those are.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn split_vectors(
+    frames: &[f32],
+    planes: &mut [f32],
+    stride: usize,
+    down: usize,
+    at: usize,
+) -> usize {
+    let vectors = frames.len() / (down * WIDTH);
+    let table = &SPLIT[down - 2];
+    for (index, block) in frames.chunks_exact(down * WIDTH).enumerate() {
+        let third = if down == 3 { load(block, 2 * WIDTH) } else { zero() };
+        let x = [load(block, 0), load(block, WIDTH), third];
+        for (plane, indices) in table[..down].iter().enumerate() {
+            store(&mut planes[plane * stride + at + index * WIDTH..], pick(x, indices, down == 3));
+        }
+    }
+    vectors * WIDTH
+}
+
+/// [`join`] for 2 or 3 planes and whole vectors of groups; how many groups those are.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub(super) fn join_vectors(
+    planes: &[f32],
+    out: &mut [f32],
+    stride: usize,
+    up: usize,
+    at: usize,
+) -> usize {
+    let vectors = out.len() / (up * WIDTH);
+    let table = &JOIN[up - 2];
+    for (index, block) in out.chunks_exact_mut(up * WIDTH).enumerate() {
+        let place = at + index * WIDTH;
+        let third = if up == 3 { load(planes, 2 * stride + place) } else { zero() };
+        let x = [load(planes, place), load(planes, stride + place), third];
+        for (part, indices) in block.chunks_exact_mut(WIDTH).zip(&table[..up]) {
+            store(part, pick(x, indices, up == 3));
+        }
+    }
+    vectors * WIDTH
+}

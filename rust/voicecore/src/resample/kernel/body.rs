@@ -1,0 +1,339 @@
+//! The loops that every level shares, as a macro: a twin is a module with a vector type and this body.
+//!
+//! The module gives `Vector`, `WIDTH` (its lanes), `zero`, `splat`, `load`, `store`, `add`, `multiply_add` and `totals`.
+
+/// Defines the kernels for one level.
+macro_rules! kernels {
+    ($(#[$feature:meta])* strip: $strip:literal, counts: $($count:literal)*) => {
+        use super::{Arm, LANES, Lanes, Next, RUN, RowsOf};
+
+        $(#[$feature])*
+        pub(super) fn bank(
+            arms: &[Arm],
+            coefficients: &[f32],
+            planes: &[f32],
+            stride: usize,
+            at: usize,
+            out: &mut [f32],
+        ) {
+            let vectors = out.len() / WIDTH;
+            let strips = vectors.div_ceil($strip);
+            let mut rest = out;
+            for left in (1..=strips).rev() {
+                let count = (rest.len() / WIDTH).div_ceil(left);
+                let (now, later) = rest.split_at_mut(count * WIDTH);
+                let at = at + (vectors - (now.len() + later.len()) / WIDTH) * WIDTH;
+                match count {
+                    $($count => strip::<$count>(arms, coefficients, planes, stride, at, now),)*
+                    _ => strip::<$strip>(arms, coefficients, planes, stride, at, now),
+                }
+                rest = later;
+            }
+        }
+
+        /// `V` vectors of outputs.
+        $(#[$feature])*
+        #[inline]
+        fn strip<const V: usize>(
+            arms: &[Arm],
+            coefficients: &[f32],
+            planes: &[f32],
+            stride: usize,
+            at: usize,
+            out: &mut [f32],
+        ) {
+            out.fill(0.0);
+            // Taps that go singly are summed over all arms.
+            let mut singles = [zero(); V];
+            for arm in arms {
+                let reach = V * WIDTH + arm.taps - 1;
+                let window = &planes[arm.at.plane * stride + at + arm.at.offset..][..reach];
+                let mirror = arm.mirror.unwrap_or(arm.at);
+                let mirror = &planes[mirror.plane * stride + at + mirror.offset..][..reach];
+                let taps = &coefficients[arm.first..][..arm.count];
+                for (index, run) in taps.chunks(RUN).enumerate() {
+                    let start = (index * RUN).min(arm.taps - run.len());
+                    let (ahead, back) = (&window[start..], &mirror[..reach - start]);
+                    let sums = match (arm.mirror.is_some(), run.len()) {
+                        (true, 16) => sum_folded::<V, 1>(ahead, back, run),
+                        (true, 32) => sum_folded::<V, 2>(ahead, back, run),
+                        (true, 48) => sum_folded::<V, 3>(ahead, back, run),
+                        (true, 64) => sum_folded::<V, 4>(ahead, back, run),
+                        (true, _) => sum_pairs::<V>(ahead, back, run),
+                        (false, 16) => sum_run::<V, 1>(ahead, run),
+                        (false, 32) => sum_run::<V, 2>(ahead, run),
+                        (false, 48) => sum_run::<V, 3>(ahead, run),
+                        (false, 64) => sum_run::<V, 4>(ahead, run),
+                        (false, _) => {
+                            add_singly::<V>(ahead, run, &mut singles);
+                            continue;
+                        }
+                    };
+                    for v in 0..V {
+                        let out = &mut out[v * WIDTH..][..WIDTH];
+                        store(out, add(load(out, 0), sums[v]));
+                    }
+                }
+            }
+            for v in 0..V {
+                let out = &mut out[v * WIDTH..][..WIDTH];
+                store(out, add(load(out, 0), singles[v]));
+            }
+        }
+
+        /// The products of `G * LANES` taps with what the window begins with.
+        $(#[$feature])*
+        #[inline]
+        fn sum_run<const V: usize, const G: usize>(window: &[f32], run: &[f32]) -> [Vector; V] {
+            let window = &window[..V * WIDTH + G * LANES - 1];
+            let mut sums = [zero(); V];
+            for (residue, taps) in run.as_chunks::<G>().0.iter().enumerate().take(LANES) {
+                let window = &window[residue..][..V * WIDTH + (G - 1) * LANES];
+                let mut factors = [zero(); G];
+                for g in 0..G {
+                    factors[g] = splat(taps[g]);
+                }
+                for v in 0..V {
+                    for g in 0..G {
+                        let x = load(window, v * WIDTH + g * LANES);
+                        sums[v] = multiply_add(x, factors[g], sums[v]);
+                    }
+                }
+            }
+            sums
+        }
+
+        /// The same with sums of inputs: one from where `ahead` begins, one from where `back` ends, and inwards.
+        $(#[$feature])*
+        #[inline]
+        fn sum_folded<const V: usize, const G: usize>(
+            ahead: &[f32],
+            back: &[f32],
+            run: &[f32],
+        ) -> [Vector; V] {
+            let ahead = &ahead[..V * WIDTH + G * LANES - 1];
+            let back = &back[back.len() - (V * WIDTH + G * LANES - 1)..];
+            let mut sums = [zero(); V];
+            for (residue, taps) in run.as_chunks::<G>().0.iter().enumerate().take(LANES) {
+                let ahead = &ahead[residue..][..V * WIDTH + (G - 1) * LANES];
+                let back = &back[LANES - 1 - residue..][..V * WIDTH + (G - 1) * LANES];
+                let mut factors = [zero(); G];
+                for g in 0..G {
+                    factors[g] = splat(taps[g]);
+                }
+                for v in 0..V {
+                    for g in 0..G {
+                        let x = load(ahead, v * WIDTH + g * LANES);
+                        let y = load(back, v * WIDTH + (G - 1 - g) * LANES);
+                        sums[v] = multiply_add(add(x, y), factors[g], sums[v]);
+                    }
+                }
+            }
+            sums
+        }
+
+        $(#[$feature])*
+        #[inline]
+        fn sum_pairs<const V: usize>(ahead: &[f32], back: &[f32], run: &[f32]) -> [Vector; V] {
+            let reach = V * WIDTH + run.len() - 1;
+            let (ahead, back) = (&ahead[..reach], &back[back.len() - reach..]);
+            let mut sums = [zero(); V];
+            for (place, tap) in run.iter().enumerate() {
+                let ahead = &ahead[place..][..V * WIDTH];
+                let back = &back[run.len() - 1 - place..][..V * WIDTH];
+                let tap = splat(*tap);
+                for v in 0..V {
+                    let pair = add(load(ahead, v * WIDTH), load(back, v * WIDTH));
+                    sums[v] = multiply_add(pair, tap, sums[v]);
+                }
+            }
+            sums
+        }
+
+        $(#[$feature])*
+        #[inline]
+        fn add_singly<const V: usize>(window: &[f32], run: &[f32], sums: &mut [Vector; V]) {
+            let window = &window[..V * WIDTH + run.len() - 1];
+            for (place, tap) in run.iter().enumerate() {
+                let window = &window[place..][..V * WIDTH];
+                let tap = splat(*tap);
+                for v in 0..V {
+                    sums[v] = multiply_add(load(window, v * WIDTH), tap, sums[v]);
+                }
+            }
+        }
+
+        $(#[$feature])*
+        #[inline]
+        pub(super) fn dots(windows: [&[f32]; 4], rows: [&[Lanes]; 4]) -> [f32; 4] {
+            let mut sums = [[zero(); LANES / WIDTH]; 4];
+            let len = rows[0].len();
+            let windows = [
+                &windows[0][..len * LANES],
+                &windows[1][..len * LANES],
+                &windows[2][..len * LANES],
+                &windows[3][..len * LANES],
+            ];
+            let rows = [&rows[0][..len], &rows[1][..len], &rows[2][..len], &rows[3][..len]];
+            for block in 0..len {
+                for row in 0..4 {
+                    for part in 0..LANES / WIDTH {
+                        let x = load(windows[row], block * LANES + part * WIDTH);
+                        let h = load(&rows[row][block].0, part * WIDTH);
+                        sums[row][part] = multiply_add(x, h, sums[row][part]);
+                    }
+                }
+            }
+            totals(sums)
+        }
+
+        $(#[$feature])*
+        pub(super) fn rows(out: &mut [f32], filter: &RowsOf, history: &[f32], next: Next) {
+            let (len, up) = (filter.len, filter.up);
+            let mut next = next;
+            if out.len() > up {
+                // Outputs `up` apart have the same row.
+                for first in 0..up {
+                    let row = &filter.rows[next.phase * len..][..len];
+                    let mut at = next.start;
+                    let mut index = first;
+                    while index + 3 * up < out.len() {
+                        let sums = column::<4>(row, history, at, filter.down);
+                        for (i, sum) in sums.into_iter().enumerate() {
+                            out[index + i * up] = sum;
+                        }
+                        index += 4 * up;
+                        at += 4 * filter.down;
+                    }
+                    if index + up < out.len() {
+                        let sums = column::<2>(row, history, at, filter.down);
+                        (out[index], out[index + up]) = (sums[0], sums[1]);
+                        index += 2 * up;
+                        at += 2 * filter.down;
+                    }
+                    if index < out.len() {
+                        out[index] = column::<1>(row, history, at, 0)[0];
+                    }
+                    next.advance(filter.up, filter.down);
+                }
+                return;
+            }
+            for four in out.chunks_mut(4) {
+                let mut windows = [history; 4];
+                let mut rows = [&filter.rows[..len]; 4];
+                for (window, row) in windows.iter_mut().zip(&mut rows).take(four.len()) {
+                    *window = &history[next.start..][..len * LANES];
+                    *row = &filter.rows[next.phase * len..][..len];
+                    next.advance(filter.up, filter.down);
+                }
+                four.copy_from_slice(&dots(windows, rows)[..four.len()]);
+            }
+        }
+
+        /// Products of one row with `K` windows, `step` apart.
+        $(#[$feature])*
+        #[inline]
+        fn column<const K: usize>(row: &[Lanes], history: &[f32], at: usize, step: usize) -> [f32; 4] {
+            let mut sums = [[zero(); LANES / WIDTH]; 4];
+            let history = &history[at..][..(K - 1) * step + row.len() * LANES];
+            for (block, taps) in row.iter().enumerate() {
+                for part in 0..LANES / WIDTH {
+                    let h = load(&taps.0, part * WIDTH);
+                    for k in 0..K {
+                        let x = load(history, k * step + block * LANES + part * WIDTH);
+                        sums[k][part] = multiply_add(x, h, sums[k][part]);
+                    }
+                }
+            }
+            totals(sums)
+        }
+
+        $(#[$feature])*
+        pub(super) fn split(frames: &[f32], planes: &mut [f32], stride: usize, down: usize, at: usize) {
+            match down {
+                1 => planes[at..][..frames.len()].copy_from_slice(frames),
+                2 => split_in::<2>(frames, planes, stride, at),
+                3 => split_in::<3>(frames, planes, stride, at),
+                4 => split_in::<4>(frames, planes, stride, at),
+                6 => split_in::<6>(frames, planes, stride, at),
+                _ => {
+                    for (r, plane) in planes.chunks_exact_mut(stride).enumerate() {
+                        let mine = frames.iter().skip(r).step_by(down);
+                        for (place, x) in plane[at..].iter_mut().zip(mine) {
+                            *place = *x;
+                        }
+                    }
+                }
+            }
+        }
+
+        $(#[$feature])*
+        #[inline]
+        fn split_in<const M: usize>(frames: &[f32], planes: &mut [f32], stride: usize, at: usize) {
+            let (groups, tail) = frames.as_chunks::<M>();
+            for (index, plane) in planes.chunks_exact_mut(stride).enumerate().take(M) {
+                let plane = &mut plane[at..];
+                for (place, group) in plane[..groups.len()].iter_mut().zip(groups) {
+                    *place = group[index];
+                }
+                if let Some(x) = tail.get(index) {
+                    plane[groups.len()] = *x;
+                }
+            }
+        }
+
+        $(#[$feature])*
+        pub(super) fn join(planes: &[f32], out: &mut [f32], stride: usize, up: usize, at: usize) {
+            match up {
+                1 => out.copy_from_slice(&planes[at..][..out.len()]),
+                2 => join_in::<2>(planes, out, stride, at),
+                3 => join_in::<3>(planes, out, stride, at),
+                _ => {
+                    for (r, plane) in planes.chunks_exact(stride).enumerate().take(up) {
+                        let mine = out.iter_mut().skip(r).step_by(up);
+                        for (place, x) in mine.zip(&plane[at..]) {
+                            *place = *x;
+                        }
+                    }
+                }
+            }
+        }
+
+        $(#[$feature])*
+        #[inline]
+        fn join_in<const L: usize>(planes: &[f32], out: &mut [f32], stride: usize, at: usize) {
+            let (groups, tail) = out.as_chunks_mut::<L>();
+            let count = groups.len();
+            let mut sources = [planes; L];
+            for (r, source) in sources.iter_mut().enumerate() {
+                *source = &planes[r * stride + at..][..count + usize::from(r < tail.len())];
+            }
+            for (index, group) in groups.iter_mut().enumerate() {
+                for r in 0..L {
+                    group[r] = sources[r][index];
+                }
+            }
+            for (place, source) in tail.iter_mut().zip(sources) {
+                *place = source[count];
+            }
+        }
+
+        $(#[$feature])*
+        pub(super) fn widen(from: &[i16], to: &mut [f32]) {
+            use super::super::sample::sealed::Sealed;
+            for (y, x) in to.iter_mut().zip(from) {
+                *y = x.to_f32();
+            }
+        }
+
+        $(#[$feature])*
+        pub(super) fn narrow(from: &[f32], to: &mut [i16]) {
+            use super::super::sample::sealed::Sealed;
+            for (y, x) in to.iter_mut().zip(from) {
+                *y = i16::from_f32(*x);
+            }
+        }
+    };
+}
+
+pub(super) use kernels;
