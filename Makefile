@@ -34,7 +34,9 @@ types: $(STAMPS)/wheel
 	$(BIN)/python -m mypy.stubtest voicecore._core
 
 bench: $(STAMPS)/wheel
-	$(BIN)/python -m benches
+	$(BIN)/python -m pytest benches --benchmark-only --benchmark-max-time=0.1 --benchmark-columns=median,ops \
+		--benchmark-sort=name --quiet
+	$(BIN)/python -m benches --json bench.json
 
 # The environment, then the wheel: an editable install, so that Python files need no rebuild.
 $(STAMPS)/venv:
