@@ -15,13 +15,12 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from voicecore import connection as module
 from voicecore.connection import (
-    MAX_BUFFERED_EVENTS,
     MAX_MESSAGE_BYTES,
     MAX_OUTGOING_BYTES,
     Connection,
-    Deadlines,
     Phase,
 )
+from voicecore.deadlines import Deadlines
 from voicecore.errors import (
     AuthError,
     Base64Error,
@@ -57,6 +56,7 @@ from voicecore.events import (
     Unknown,
     VoiceClassified,
 )
+from voicecore.inbox import MAX_BUFFERED_EVENTS
 from voicecore.protocol import ContextState, SessionState
 from voicecore.vendors.deepdub import DeepdubOptions
 from voicecore.vendors.sixtydb import SixtydbSttOptions

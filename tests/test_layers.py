@@ -19,12 +19,15 @@ SANS_IO = [
     "voicecore.audio",
     "voicecore.codec",
     "voicecore.connection",
+    "voicecore.deadlines",
     "voicecore.errors",
     "voicecore.events",
+    "voicecore.inbox",
     "voicecore.protocol",
     "voicecore.secret",
     "voicecore.sentences",
     "voicecore.streams",
+    "voicecore.upgrade",
     *(name for name in MODULES if name.startswith("voicecore.vendors")),
 ]
 IO = {

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from voicecore.audio import AudioFormat
 from voicecore.codec import decode_mulaw, resample
-from voicecore.connection import Received
 from voicecore.errors import ContainerError
 from voicecore.events import Audio, ContextAccepted, ContextFinished
+from voicecore.inbox import Received
 from voicecore.streams import Arrival, Metrics, SpeechDecoder, StreamEncoder
 from voicecore.vendors.deepdub import wav_header
 

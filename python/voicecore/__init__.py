@@ -6,7 +6,7 @@ from voicecore import AudioFormat, codec, connect_stt, connect_tts
 from voicecore import codec as codec
 from voicecore.audio import AudioChunk as AudioChunk
 from voicecore.audio import AudioFormat as AudioFormat
-from voicecore.connection import Deadlines as Deadlines
+from voicecore.deadlines import Deadlines as Deadlines
 from voicecore.errors import AuthError as AuthError
 from voicecore.errors import Base64Error as Base64Error
 from voicecore.errors import CodecError as CodecError

@@ -17,37 +17,30 @@ is bounded in seconds of audio. An inbox ends in exactly one of: finished, cance
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from io import BytesIO
-from math import isfinite
 from typing import NamedTuple
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus, InvalidURI
+from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
-from websockets.uri import WebSocketURI, parse_uri
 
+from voicecore.deadlines import Deadlines
 from voicecore.errors import (
     AuthError,
-    ConfigurationError,
     ConnectionFailedError,
     ConnectionLostError,
     DeadlineError,
-    InvalidRequestError,
     MessageError,
     ProtocolError,
     QueueOverflowError,
-    QuotaError,
-    RateLimitError,
     StateError,
-    VendorUnavailableError,
     VoicecoreError,
 )
-from voicecore.events import Audio, Connecting, ContextFinished, Event, Failed, ServerEvent, Synthesize
+from voicecore.events import Connecting, Event, Failed, ServerEvent, Synthesize
+from voicecore.inbox import MAX_BUFFERED_EVENTS, MAX_BUFFERED_SECONDS, Inbox, Received, seconds_of
 from voicecore.protocol import (
     CONTEXT_DEADLINES,
     OVER,
@@ -58,42 +51,16 @@ from voicecore.protocol import (
     SessionState,
 )
 from voicecore.secret import without_query
+from voicecore.upgrade import checked_headers, parse_url, refusal_of
 
 SESSION = ""
 MAX_MESSAGE_BYTES = 16 * 2**20
-MAX_BUFFERED_SECONDS = 600.0  # of audio, per context: the longest text that a vendor takes, spoken slowly
-MAX_BUFFERED_EVENTS = 10_000  # per inbox: transcripts carry no seconds
 MAX_UNREAD_EVENTS = 100  # of the session itself, for text-to-speech
 MAX_OUTGOING_BYTES = 64 * 2**10  # above it `can_send` is false and the driver lets the sender wait
 TERMINAL_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 
 # The WebSocket layer would print the upgrade request, and with it the key, at DEBUG: it gets a logger of no tree.
 _SILENT = logging.Logger("voicecore.websocket", level=logging.CRITICAL + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """How long, in seconds, each wait may take. `float("inf")` switches one off.
-
-    `connect`: from the first byte to a session that can work. `first_audio`: from a request to its first audio.
-    `between_chunks`: from one message of a context to its next (for speech-to-text: after `finish()`). `total`: a
-    whole utterance. `send`: one write to the socket. `close`: the closing handshake. `keepalive`: a ping after this
-    much silence, and the peer is given up for dead after twice as much.
-    """
-
-    connect: float = 10.0
-    first_audio: float = 10.0
-    between_chunks: float = 10.0
-    total: float = 600.0
-    send: float = 5.0
-    close: float = 1.0
-    keepalive: float = 20.0
-
-    def __post_init__(self) -> None:
-        for name in self.__slots__:
-            seconds = getattr(self, name)
-            if not (isinstance(seconds, (int, float)) and seconds > 0):
-                raise ConfigurationError(f"deadlines.{name}: expected more than 0 s, got {seconds!r}")
 
 
 class Phase(Enum):
@@ -106,29 +73,9 @@ class Phase(Enum):
     CLOSED = auto()
 
 
-class Received(NamedTuple):
-    """An event and the time its last byte came."""
-
-    event: ServerEvent
-    at: float
-
-
 class _Timer(NamedTuple):
     name: DeadlineName
     at: float
-
-
-@dataclass(slots=True)
-class Inbox:
-    """What one context still has to read."""
-
-    byte_rate: int
-    state: Enum
-    seconds_limit: float
-    timers: dict[DeadlineName, float] = field(default_factory=dict)
-    queue: deque[Received] = field(default_factory=deque)
-    seconds: float = 0.0
-    error: Callable[[], VoicecoreError] | None = None
 
 
 class Connection:
@@ -149,9 +96,9 @@ class Connection:
         self.phase = Phase.IDLE
         self.error: Callable[[], VoicecoreError] | None = None
         self.must_abort = False
-        self._headers = _checked(headers)
+        self._headers = checked_headers(headers)
         self._buffered_seconds = buffered_seconds
-        self._websocket = ClientProtocol(_parse(url), max_size=MAX_MESSAGE_BYTES, logger=_SILENT)
+        self._websocket = ClientProtocol(parse_url(url), max_size=MAX_MESSAGE_BYTES, logger=_SILENT)
         self._fragments: list[bytes] = []
         self._fragments_are_text = False
         self._outgoing = BytesIO()  # its repr shows nothing: the upgrade request holds the key
@@ -229,7 +176,7 @@ class Connection:
             raise self._unusable(f"nobody follows the context {context_id!r}")
         if inbox.queue:
             received = inbox.queue.popleft()
-            inbox.seconds -= _seconds(received.event, inbox.byte_rate)
+            inbox.seconds -= seconds_of(received.event, inbox.byte_rate)
             return received
         if inbox.error is not None:
             raise inbox.error()
@@ -247,7 +194,7 @@ class Connection:
         self._websocket.send_request(request)
         self._headers = {}  # the key has been used: keep no copy
         for name in {"uri", "wsuri"} & vars(self._websocket).keys():  # websockets 15 renamed it
-            setattr(self._websocket, name, _parse(self.shown_url))
+            setattr(self._websocket, name, parse_url(self.shown_url))
         self._inboxes[SESSION] = Inbox(1, self.protocol.session_state, self._buffered_seconds)
         self._flush()
 
@@ -348,7 +295,7 @@ class Connection:
     def _refused(self, response: Response, fault: Exception) -> None:
         self.must_abort = True
         if isinstance(fault, InvalidStatus):
-            self._finish(lambda: _refusal(self.protocol.dialect.vendor, self.shown_url, response))
+            self._finish(lambda: refusal_of(self.protocol.dialect.vendor, self.shown_url, response))
         else:
             self._finish(lambda: self._failed(f"the answer is no WebSocket upgrade: {type(fault).__name__}"))
 
@@ -463,7 +410,7 @@ class Connection:
         inbox = self._inboxes[context_id]
         if inbox.error is not None:
             return
-        seconds = _seconds(event, inbox.byte_rate)
+        seconds = seconds_of(event, inbox.byte_rate)
         if inbox.seconds + seconds > inbox.seconds_limit or len(inbox.queue) >= MAX_BUFFERED_EVENTS:
             limit, held = inbox.seconds_limit, len(inbox.queue)
             self._fail_inbox(
@@ -575,54 +522,3 @@ class Connection:
 def _due(timers: dict[DeadlineName, float], now: float) -> DeadlineName | None:
     """The deadline that passed first, if any has."""
     return min((name for name, at in timers.items() if at <= now), key=timers.__getitem__, default=None)
-
-
-def _checked(headers: dict[str, str]) -> dict[str, str]:
-    """Refuses what would break the upgrade request apart: a key with a line break at its end is a common slip."""
-    for name, value in headers.items():
-        if not (value.isascii() and value.isprintable()):
-            raise ConfigurationError(f"header {name}: expected printable ASCII without line breaks")
-    return headers
-
-
-def _parse(url: str) -> WebSocketURI:
-    try:
-        return parse_uri(url)
-    except (InvalidURI, ValueError):
-        shown = without_query(url)
-        raise ConfigurationError(f"url: expected ws:// or wss:// with a host, got {shown!r}") from None
-
-
-def _seconds(event: Event, byte_rate: int) -> float:
-    return len(event.data) / byte_rate if isinstance(event, (Audio, ContextFinished)) else 0.0
-
-
-def _refusal(vendor: str, shown_url: str, response: Response) -> VoicecoreError:
-    """An upgrade that was answered with something other than 101."""
-    status = response.status_code
-    text = f"{vendor}: {shown_url} refused the connection: HTTP {status} {response.reason_phrase}".rstrip()
-    error: VoicecoreError
-    if status in (401, 403):
-        return AuthError(text, vendor, str(status))
-    if status == 402:
-        return QuotaError(text, vendor, str(status))
-    if status == 429:
-        error = RateLimitError(text, vendor, str(status))
-    elif status >= 500:
-        error = VendorUnavailableError(text, vendor, str(status))
-    elif status == 400:
-        return InvalidRequestError(text, vendor, str(status))
-    else:
-        error = ConnectionFailedError(text)
-        error.retryable = False
-        return error
-    error.retry_after = _retry_after(response)
-    return error
-
-
-def _retry_after(response: Response) -> float | None:
-    """The header in seconds; its date form is rare on WebSockets and taken as absent."""
-    for value in response.headers.get_all("Retry-After")[:1]:
-        if value.isascii() and value.isdigit() and isfinite(seconds := float(value)):
-            return seconds
-    return None

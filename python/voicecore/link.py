@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from voicecore.connection import SESSION, Connection, Received
+from voicecore.connection import SESSION, Connection
 from voicecore.events import Event
+from voicecore.inbox import Received
 
 RECEIVE_BYTES = 64 * 2**10
 

@@ -20,7 +20,8 @@ from typing import Any, Self, TypeVar
 import trio
 
 from voicecore.audio import AudioChunk, AudioFormat
-from voicecore.connection import MAX_BUFFERED_SECONDS, Connection, Deadlines
+from voicecore.connection import Connection
+from voicecore.deadlines import Deadlines
 from voicecore.errors import AuthError, ConfigurationError, DeadlineError, StateError, VoicecoreError
 from voicecore.events import (
     CancelContext,
@@ -36,6 +37,7 @@ from voicecore.events import (
     Transcript,
     VoiceClassified,
 )
+from voicecore.inbox import MAX_BUFFERED_SECONDS
 from voicecore.link import Link, flat_nursery
 from voicecore.protocol import Dialect, Protocol, Role, SessionState
 from voicecore.secret import Secret

@@ -12,8 +12,8 @@ import numpy as np
 
 from voicecore.audio import AudioChunk, AudioFormat
 from voicecore.codec import Transcoder
-from voicecore.connection import Received
 from voicecore.events import Audio, ContextFinished
+from voicecore.inbox import Received
 
 
 class Arrival(NamedTuple):

@@ -25,7 +25,8 @@ from wsproto.events import (
     TextMessage,
 )
 
-from voicecore.connection import Connection, Deadlines
+from voicecore.connection import Connection
+from voicecore.deadlines import Deadlines
 from voicecore.events import ServerEvent
 from voicecore.protocol import Dialect, Protocol, Role
 from voicecore.secret import Secret
