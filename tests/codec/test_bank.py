@@ -40,6 +40,46 @@ def test_equals_single_calls(count, size):
             assert np.array_equal(result, expected)
 
 
+@pytest.mark.parametrize("threads", [2, 3, 64])
+def test_threads_change_nothing(threads):
+    count = 120  # 120 frames of 3840 bytes: enough for several threads
+    bank, singles = codec.TranscoderBank(transcoders(count), threads=threads), transcoders(count)
+    for turn in range(3):
+        frames = [noise(1920, seed=turn * count + i).tobytes() for i in range(count)]
+        frames[7] = bytearray(frames[7])
+        for result, single, frame in zip(bank.process(frames), singles, frames, strict=True):
+            assert np.array_equal(result, single.process(frame))
+
+
+def test_a_failure_among_threads_names_its_stream():
+    wav, raw = AudioFormat("pcm_s16le", 8000, container="wav"), AudioFormat("pcm_s16le", 8000)
+    sources = [wav if i in (30, 60) else raw for i in range(80)]
+    bank = codec.TranscoderBank([codec.Transcoder(source, raw) for source in sources], threads=4)
+    bad_header = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0" + bytes(4000)
+    with pytest.raises(CodecError) as caught:
+        bank.process([bad_header if source is wav else bytes(4000) for source in sources])
+    assert caught.value.index == 30
+    assert [i for i, output in enumerate(caught.value.outputs) if output is None] == [30, 60]
+
+
+@pytest.mark.parametrize("threads", [0, -1, 65])
+def test_threads_are_1_to_64(threads):
+    with pytest.raises(ConfigurationError, match=f"threads: expected 1 to 64, got {threads}"):
+        codec.TranscoderBank([], threads=threads)
+
+
+def test_results_outlive_each_other_and_the_bank():
+    bank = codec.TranscoderBank(transcoders(4))
+    frames = [noise(1920, seed=i).tobytes() for i in range(4)]
+    kept = bank.process(frames)
+    before = [result.copy() for result in kept]
+    last = kept.pop()
+    bank.process(frames[::-1])
+    del bank, kept
+    assert np.array_equal(last, before[3])
+    assert last.flags.writeable and last.flags.aligned and last.flags.c_contiguous
+
+
 def test_frames_of_every_kind():
     bank, singles = codec.TranscoderBank(transcoders(4)), transcoders(4)
     pcm = noise(960, 2)

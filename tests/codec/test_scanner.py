@@ -94,11 +94,12 @@ def test_empty_audio_is_not_none():
     assert scanned('{"chunk": {"audio": ""}}')[0] == b""
 
 
-@pytest.mark.parametrize("size", [0, 1, 959, 960, 65_536, 200_000])
-def test_large_messages(size):
+@pytest.mark.parametrize("tail", [{}, {"seq": "A" * 44}, {"note": "é\n" * 700}], ids=["bare", "token", "text"])
+@pytest.mark.parametrize("size", [0, 1, 959, 960, 65_536, 200_000, 300_000])
+def test_large_messages(size, tail):
     data = np.random.default_rng(size).bytes(size)
-    text = json.dumps({"seq": 1, "chunk": {"audio": base64.b64encode(data).decode()}})
-    out = np.zeros(250_000, np.uint8)
+    text = json.dumps({"seq": 1, "chunk": {"audio": base64.b64encode(data).decode()}, **tail})
+    out = np.zeros(350_000, np.uint8)
     for form in (text, bytearray(text.encode())):
         assert scanned(form)[0] == data
         assert scanned(form, out=out)[0] == data

@@ -1,27 +1,35 @@
 //! `TranscoderBank`: many streams in one crossing, with one release of the GIL.
 
-use crate::buffers::Input;
+use crate::buffers::{Block, Input, Shape};
 use crate::errors::{Class, raise};
 use crate::limits;
-use crate::transcoder::{AnyOutput, Arenas, Transcoder};
+use crate::transcoder::Transcoder;
+use bytemuck::Pod;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PySequence};
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::MutexGuard;
-use voicecore::Result;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use voicecore::transcoder::{Samples, Transcoder as Core};
+use voicecore::{AudioFormat, Encoding, Error};
 
 /// Many transcoders that take one frame each in one call.
 ///
-/// `transcoders` is a sequence of distinct Transcoders: ConfigurationError for one that comes twice.
+/// `transcoders` is a sequence of distinct Transcoders. A call that has enough to do shares it among up to
+/// `threads` threads, 1 to 64. Raises ConfigurationError for a Transcoder that comes twice and for another
+/// number of threads.
 #[pyclass(frozen, module = "voicecore.codec")]
-pub struct TranscoderBank(Vec<Py<Transcoder>>);
+pub struct TranscoderBank {
+    transcoders: Vec<Py<Transcoder>>,
+    threads: usize,
+}
 
 #[pymethods]
 impl TranscoderBank {
     #[new]
-    fn new(py: Python<'_>, transcoders: Vec<Py<Transcoder>>) -> PyResult<Self> {
+    #[pyo3(signature = (transcoders, *, threads = 1))]
+    fn new(py: Python<'_>, transcoders: Vec<Py<Transcoder>>, threads: i64) -> PyResult<Self> {
         let mut seen = HashSet::new();
         for (index, transcoder) in transcoders.iter().enumerate() {
             if !seen.insert(transcoder.as_ptr().addr()) {
@@ -29,7 +37,11 @@ impl TranscoderBank {
                 return Err(Class::Configuration.error(py, message));
             }
         }
-        Ok(Self(transcoders))
+        if !(1..=limits::BANK_THREADS as i64).contains(&threads) {
+            let (most, class) = (limits::BANK_THREADS, Class::Configuration);
+            return Err(class.error(py, format!("threads: expected 1 to {most}, got {threads}")));
+        }
+        Ok(Self { transcoders, threads: threads as usize })
     }
 
     /// Convert one frame per transcoder, in their order; `b""` for a stream that has none.
@@ -41,71 +53,188 @@ impl TranscoderBank {
     /// frames or a wrong buffer, StateError for a transcoder in use. If a stream fails later (only a
     /// container can), all others are still converted, and the first error is raised with the attributes
     /// `index`, the stream, and `outputs`, the list of results with None for each that failed.
-    fn process<'py>(
-        &self,
-        py: Python<'py>,
-        frames: Vec<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyList>> {
-        if frames.len() != self.0.len() {
-            let (expected, got) = (self.0.len(), frames.len());
+    fn process<'py>(&self, frames: &Bound<'py, PySequence>) -> PyResult<Bound<'py, PyList>> {
+        let py = frames.py();
+        // A tuple keeps its items, whatever runs meanwhile.
+        let frames = frames.to_tuple()?;
+        let (expected, got) = (self.transcoders.len(), frames.len());
+        if expected != got {
             let message = format!("frames: expected one per transcoder, {expected}, got {got}");
             return Err(Class::InvalidBuffer.error(py, message));
         }
-        let mut jobs = Vec::with_capacity(frames.len());
-        for (transcoder, frame) in self.0.iter().map(Py::get).zip(&frames) {
-            jobs.push((transcoder.input(frame)?, transcoder.lock(py)?));
+        let (mut jobs, mut bytes_in, mut bytes_out) = (Vec::with_capacity(got), 0, 0);
+        for (transcoder, frame) in self.transcoders.iter().map(Py::get).zip(frames.iter_borrowed())
+        {
+            let frame = Frame::get(transcoder, frame)?;
+            let core = transcoder.lock(py)?;
+            let room = core.output_frames_max(frame.bytes());
+            bytes_in += frame.bytes();
+            jobs.push(Job { frame, core, start: bytes_out, written: Ok(0) });
+            bytes_out = end_of_part(bytes_out, room, transcoder.target());
         }
-        let wanted: Vec<_> = jobs
-            .iter()
-            .map(|(input, core)| (core.target(), core.output_frames_max(input.bytes())))
-            .collect();
-        let mut outputs = Arenas::outputs(py, &wanted)?;
-        let written = convert_all(py, &mut jobs, &mut outputs);
-        gather(py, written, outputs)
+        let mut block = Block::new(py, bytes_out)?;
+        self.convert(py, bytes_in, &mut jobs, block.memory());
+        gather(py, jobs, &block)
     }
 
     fn __len__(&self) -> usize {
-        self.0.len()
+        self.transcoders.len()
     }
 }
 
-fn convert_all(
-    py: Python<'_>,
-    jobs: &mut [(Input<'_>, MutexGuard<'_, Core>)],
-    outputs: &mut [AnyOutput<'_>],
-) -> Vec<Result<usize>> {
-    let heavy = jobs.iter().map(|(input, _)| input.bytes()).sum::<usize>() >= limits::BANK_BYTES;
-    // Guards cannot change threads, so the work gets plain references.
-    let work: Vec<(&mut Core, Cow<'_, [u8]>, Samples<'_>)> = jobs
-        .iter_mut()
-        .zip(outputs.iter_mut().filter_map(AnyOutput::unshared))
-        .map(|((input, core), out)| (&mut **core, input.octets(heavy), out))
-        .collect();
-    let convert =
-        move || work.into_iter().map(|(core, chunk, out)| core.process_into(&chunk, out)).collect();
-    if heavy { py.detach(convert) } else { convert() }
+impl TranscoderBank {
+    fn convert(&self, py: Python<'_>, bytes: usize, jobs: &mut [Job<'_, '_>], memory: &mut [u8]) {
+        if bytes < limits::BANK_BYTES {
+            return pieces(jobs, memory, false).for_each(Piece::convert);
+        }
+        let pieces: Vec<_> = pieces(jobs, memory, true).collect();
+        let threads = self.threads.min(bytes / limits::BANK_THREAD_BYTES);
+        py.detach(|| convert_all(pieces, threads));
+    }
+}
+
+/// One stream's share of a call.
+struct Job<'a, 'py> {
+    frame: Frame<'a, 'py>,
+    core: MutexGuard<'a, Core>,
+    /// Where its part of the block begins.
+    start: usize,
+    /// Frames written. The error is boxed because a hundred jobs are moved about.
+    written: Result<usize, Box<Error>>,
+}
+
+/// A frame of one stream: nearly always bytes, which take two words instead of a dozen.
+enum Frame<'a, 'py> {
+    Bytes(&'a [u8]),
+    Buffer(Box<Input<'py>>),
+}
+
+impl<'a, 'py> Frame<'a, 'py> {
+    #[inline(always)]
+    fn get(transcoder: &Transcoder, frame: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        // Of all objects, only bytes extract as a slice.
+        match frame.extract() {
+            Ok(bytes) => Ok(Self::Bytes(bytes)),
+            Err(_) => Ok(Self::Buffer(Box::new(transcoder.input(&frame)?))),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Buffer(input) => input.bytes(),
+        }
+    }
+
+    /// As [`Input::octets`]; bytes never change.
+    fn octets(&self, heavy: bool) -> Cow<'_, [u8]> {
+        match self {
+            Self::Bytes(bytes) => Cow::Borrowed(bytes),
+            Self::Buffer(input) => input.octets(heavy),
+        }
+    }
+}
+
+/// Where the part behind one of `frames` frames begins: `usize::MAX`, which no allocation serves, where
+/// that is too far.
+fn end_of_part(start: usize, frames: usize, format: AudioFormat) -> usize {
+    let end = start.saturating_add(frames.saturating_mul(format.frame_bytes()));
+    end.checked_next_multiple_of(Block::ALIGN).unwrap_or(usize::MAX)
+}
+
+/// A job in plain references, which can change threads; a guard cannot.
+struct Piece<'a> {
+    core: &'a mut Core,
+    frame: Cow<'a, [u8]>,
+    out: Samples<'a>,
+    written: &'a mut Result<usize, Box<Error>>,
+}
+
+impl Piece<'_> {
+    fn convert(self) {
+        *self.written = self.core.process_into(&self.frame, self.out).map_err(Box::new);
+    }
+}
+
+/// The jobs with their parts of `memory`. With `heavy`, the caller detaches while it has them.
+fn pieces<'a>(
+    jobs: &'a mut [Job<'_, '_>],
+    memory: &'a mut [u8],
+    heavy: bool,
+) -> impl Iterator<Item = Piece<'a>> {
+    let mut rest = memory;
+    // From the last to the first: what is left of the memory ends with the part of the last job left.
+    jobs.iter_mut().rev().map(move |job| {
+        let (before, part) = std::mem::take(&mut rest).split_at_mut(job.start);
+        rest = before;
+        let out = match job.core.target().encoding {
+            Encoding::PcmS16le => Samples::I16(lent(part)),
+            Encoding::PcmF32le => Samples::F32(lent(part)),
+            Encoding::Mulaw | Encoding::Alaw => Samples::U8(part),
+        };
+        let frame = job.frame.octets(heavy);
+        Piece { core: &mut job.core, frame, out, written: &mut job.written }
+    })
+}
+
+/// A part as samples: all of it, since every part of a block is aligned.
+fn lent<T: Pod>(part: &mut [u8]) -> &mut [T] {
+    bytemuck::try_cast_slice_mut(part).unwrap_or_default()
+}
+
+/// Whichever thread is free takes the next piece. Without the threads, one does it all.
+fn convert_all(pieces: Vec<Piece<'_>>, threads: usize) {
+    if threads < 2 {
+        return pieces.into_iter().for_each(Piece::convert);
+    }
+    let queue = Mutex::new(pieces.into_iter());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let convert = || std::iter::from_fn(next).for_each(Piece::convert);
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            // Where the system has no thread to give, the others do its work.
+            let _ = thread::Builder::new().spawn_scoped(scope, convert);
+        }
+        convert();
+    });
 }
 
 /// The results in order, or the first error with the other results attached.
 fn gather<'py>(
     py: Python<'py>,
-    written: Vec<Result<usize>>,
-    outputs: Vec<AnyOutput<'py>>,
+    jobs: Vec<Job<'_, 'py>>,
+    block: &Block<'py>,
 ) -> PyResult<Bound<'py, PyList>> {
-    let results = PyList::empty(py);
-    let mut failed = None;
-    for (index, (written, output)) in written.into_iter().zip(outputs).enumerate() {
-        match written {
-            Ok(frames) => results.append(output.finish(py, frames)?)?,
-            Err(error) => {
-                results.append(py.None())?;
-                failed.get_or_insert((index, error));
-            }
-        }
-    }
-    let Some((index, error)) = failed else { return Ok(results) };
-    let error = raise(py, error);
+    let results = PyList::new(py, jobs.iter().map(|job| Outcome { job, block }))?;
+    let fault = |(index, job): (usize, Job<'_, '_>)| Some((index, job.written.err()?));
+    let Some((index, error)) = jobs.into_iter().enumerate().find_map(fault) else {
+        return Ok(results);
+    };
+    let error = raise(py, *error);
     error.value(py).setattr("index", index)?;
     error.value(py).setattr("outputs", results)?;
     Err(error)
+}
+
+/// One stream's result on its way to Python; None if it failed.
+struct Outcome<'o, 'a, 'py> {
+    job: &'o Job<'a, 'py>,
+    block: &'o Block<'py>,
+}
+
+impl<'py> IntoPyObject<'py> for Outcome<'_, '_, 'py> {
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
+        let Ok(frames) = self.job.written else { return Ok(py.None().into_bound(py)) };
+        let target = self.job.core.target();
+        let shape = Shape::of(frames, target.channels);
+        match target.encoding {
+            Encoding::PcmS16le => self.block.view::<i16>(py, self.job.start, shape),
+            Encoding::PcmF32le => self.block.view::<f32>(py, self.job.start, shape),
+            Encoding::Mulaw | Encoding::Alaw => self.block.view::<u8>(py, self.job.start, shape),
+        }
+    }
 }

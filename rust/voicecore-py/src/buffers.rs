@@ -24,7 +24,7 @@ mod output;
 
 pub use blocks::{Kernel, run};
 pub use input::{Input, Items};
-pub use output::{Arena, Output};
+pub use output::{Block, Output};
 
 use crate::errors::Class;
 use numpy::npyffi::NPY_TYPES;

@@ -13,10 +13,14 @@ pub const RESAMPLE_SAMPLES: usize = 8_192;
 pub const TRANSCODE_BYTES: usize = 16_384;
 /// Transcoding of many streams in one call, bytes in: each costs a good deal besides.
 pub const BANK_BYTES: usize = 8_192;
+/// Bytes in for which one more thread of a bank pays; to start and join it costs about 20 us.
+pub const BANK_THREAD_BYTES: usize = 65_536;
+/// Most threads of a bank.
+pub const BANK_THREADS: usize = 64;
 /// Base64, bytes of text.
 pub const BASE64_BYTES: usize = 262_144;
 /// JSON messages, bytes.
-pub const MESSAGE_BYTES: usize = 131_072;
+pub const MESSAGE_BYTES: usize = 262_144;
 /// WAV headers and payload, bytes: a plain copy.
 pub const WAV_BYTES: usize = 131_072;
 /// audioop, bytes in (and out, where that is far more): most of its functions take 0.1 to 1 ns for one.

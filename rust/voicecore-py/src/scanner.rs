@@ -6,7 +6,8 @@ use crate::kernels::not_utf8;
 use crate::limits;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use voicecore::json_audio::{Scanner, Value};
+use std::ops::Range;
+use voicecore::json_audio::{Scan, Scanner, Value};
 
 /// Finds one base64 audio field in JSON messages and decodes it, with some scalar fields beside it.
 ///
@@ -29,32 +30,63 @@ impl AudioMessageScanner {
     /// `values` are the scalars in the order of `fields`, None where the message has none. The whole
     /// message is validated: MessageError with the `offset` of the fault for what is not one JSON value.
     /// Raises Base64Error, its `offset` counted in the field's text, for audio that is not strict base64.
+    /// What `out` holds after an error is unspecified.
     #[pyo3(signature = (message, *, out = None))]
     fn scan<'py>(
         &self,
         message: &Bound<'py, PyAny>,
         out: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<(Option<Bound<'py, PyAny>>, Bound<'py, PyTuple>)> {
+    ) -> PyResult<Found<'py>> {
         let py = message.py();
         let input = message_text(message)?;
         let heavy = input.bytes() >= limits::MESSAGE_BYTES;
         let text = input.octets(heavy);
-        let scan = if heavy { py.detach(|| self.0.scan(&text)) } else { self.0.scan(&text) };
-        let scan = scan.map_err(|error| raise(py, error))?;
-        let audio = match scan.audio_len().map_err(|error| raise(py, error))? {
-            None => None,
-            Some(len) => {
-                let mut output = Output::exact(py, out, Shape::flat(len), input.addresses())?;
-                let written = output
-                    .fill(py, heavy, |out| scan.decode_audio_into(out))
-                    .map_err(|error| raise(py, error))?;
-                Some(output.finish(py, written)?)
-            }
-        };
-        Ok((audio, values(py, &scan.values)?))
+        let target = Target { py, out, heavy, message: input.addresses() };
+        let scan = target.run(|| self.0.scan_lightly(&text));
+        if let Some(Ok(found)) = scan.as_ref().map(|scan| target.found(scan)) {
+            return Ok(found);
+        }
+        // Whatever it was, the exact scan tells.
+        let scan = target.run(|| self.0.scan(&text)).map_err(|error| raise(py, error))?;
+        target.found(&scan)
     }
 }
 
+type Found<'py> = (Option<Bound<'py, PyAny>>, Bound<'py, PyTuple>);
+
+/// Where one call's result goes, and how.
+struct Target<'a, 'py> {
+    py: Python<'py>,
+    out: Option<&'a Bound<'py, PyAny>>,
+    heavy: bool,
+    /// The addresses of the message, which `out` must not overlap.
+    message: Range<usize>,
+}
+
+impl<'py> Target<'_, 'py> {
+    fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        if self.heavy { self.py.detach(work) } else { work() }
+    }
+
+    #[inline(always)]
+    fn found(&self, scan: &Scan<'_>) -> PyResult<Found<'py>> {
+        let raised = |error| raise(self.py, error);
+        let audio = match scan.audio_len().map_err(raised)? {
+            None => None,
+            Some(len) => {
+                let (shape, message) = (Shape::flat(len), self.message.clone());
+                let mut output = Output::exact(self.py, self.out, shape, message)?;
+                let written = output
+                    .fill(self.py, self.heavy, |out| scan.decode_audio_into(out))
+                    .map_err(raised)?;
+                Some(output.finish(self.py, written)?)
+            }
+        };
+        Ok((audio, PyTuple::new(self.py, scan.values().iter().map(Scalar))?))
+    }
+}
+
+#[inline(always)]
 fn message_text<'py>(message: &Bound<'py, PyAny>) -> PyResult<Input<'py>> {
     Input::text(message, "message").map_err(|error| {
         not_utf8(message.py(), &error).map_or(error, |offset| {
@@ -64,17 +96,21 @@ fn message_text<'py>(message: &Bound<'py, PyAny>) -> PyResult<Input<'py>> {
     })
 }
 
-fn values<'py>(py: Python<'py>, values: &[Value]) -> PyResult<Bound<'py, PyTuple>> {
-    let objects = values.iter().map(|value| scalar(py, value)).collect::<PyResult<Vec<_>>>()?;
-    PyTuple::new(py, objects)
-}
+/// A field's value on its way to Python.
+struct Scalar<'a, 'm>(&'a Value<'m>);
 
-fn scalar<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
-    Ok(match value {
-        Value::Null => py.None().into_bound(py),
-        Value::Bool(value) => value.into_pyobject(py)?.to_owned().into_any(),
-        Value::Int(value) => value.into_pyobject(py)?.into_any(),
-        Value::Float(value) => value.into_pyobject(py)?.into_any(),
-        Value::Str(value) => value.into_pyobject(py)?.into_any(),
-    })
+impl<'py> IntoPyObject<'py> for Scalar<'_, '_> {
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
+        Ok(match self.0 {
+            Value::Null => py.None().into_bound(py),
+            Value::Bool(value) => value.into_pyobject(py)?.to_owned().into_any(),
+            Value::Int(value) => value.into_pyobject(py)?.into_any(),
+            Value::Float(value) => value.into_pyobject(py)?.into_any(),
+            Value::Str(value) => value.as_ref().into_pyobject(py)?.into_any(),
+        })
+    }
 }

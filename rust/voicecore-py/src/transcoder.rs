@@ -1,6 +1,6 @@
 //! `Transcoder`: container, byte carry, decode, downmix, resample and encode in one call.
 
-use crate::buffers::{Arena, Input, Item, Kind, Output, Shape};
+use crate::buffers::{Input, Kind, Output, Shape};
 use crate::convert;
 use crate::errors::raise;
 use crate::exclusive::Exclusive;
@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use std::ops::Range;
 use std::sync::MutexGuard;
 use voicecore::transcoder::{Samples, Transcoder as Core};
-use voicecore::{AudioFormat, Container, Encoding, Result};
+use voicecore::{AudioFormat, Container, Encoding, Result, base64};
 
 const NAME: &str = "Transcoder";
 
@@ -79,10 +79,10 @@ impl Transcoder {
         let input = base64_text(data)?;
         let mut guard = self.lock(py)?;
         let core = &mut *guard;
-        let bytes = voicecore::base64::decoded_len_max(input.bytes());
-        let mut output = self.output(py, core, bytes, out, input.addresses())?;
         let heavy = input.bytes() >= limits::TRANSCODE_BYTES;
         let text = input.octets(heavy);
+        let bytes = base64::decoded_len(&text).map_err(|error| raise(py, error))?;
+        let mut output = self.output(py, core, bytes, out, input.addresses())?;
         let frames = output.fill(py, heavy, |out| core.process_base64_into(&text, out));
         output.finish(py, frames.map_err(|error| raise(py, error))?)
     }
@@ -183,14 +183,14 @@ fn sample_kind(format: AudioFormat) -> Kind {
 }
 
 /// An `Output` of the target encoding's dtype.
-pub enum AnyOutput<'py> {
+enum AnyOutput<'py> {
     I16(Output<'py, i16>),
     F32(Output<'py, f32>),
     U8(Output<'py, u8>),
 }
 
 impl<'py> AnyOutput<'py> {
-    pub fn new(
+    fn new(
         py: Python<'py>,
         format: AudioFormat,
         out: Option<&Bound<'py, PyAny>>,
@@ -216,72 +216,11 @@ impl<'py> AnyOutput<'py> {
         }
     }
 
-    /// The memory of a new array; `None` for the caller's own.
-    pub fn unshared(&mut self) -> Option<Samples<'_>> {
-        Some(match self {
-            Self::I16(output) => Samples::I16(output.unshared()?),
-            Self::F32(output) => Samples::F32(output.unshared()?),
-            Self::U8(output) => Samples::U8(output.unshared()?),
-        })
-    }
-
-    pub fn finish(self, py: Python<'py>, frames: usize) -> PyResult<Bound<'py, PyAny>> {
+    fn finish(self, py: Python<'py>, frames: usize) -> PyResult<Bound<'py, PyAny>> {
         match self {
             Self::I16(output) => output.finish(py, frames),
             Self::F32(output) => output.finish(py, frames),
             Self::U8(output) => output.finish(py, frames),
         }
     }
-}
-
-/// Room for the results of many transcoders: one array per dtype, of which each result is a view.
-#[derive(Default)]
-pub struct Arenas<'py> {
-    i16: Option<Arena<'py, i16>>,
-    f32: Option<Arena<'py, f32>>,
-    u8: Option<Arena<'py, u8>>,
-}
-
-impl<'py> Arenas<'py> {
-    /// Room for `frames` frames of each format.
-    pub fn outputs(
-        py: Python<'py>,
-        wanted: &[(AudioFormat, usize)],
-    ) -> PyResult<Vec<AnyOutput<'py>>> {
-        let mut arenas = Self::default();
-        wanted.iter().map(|&(format, frames)| arenas.output(py, wanted, format, frames)).collect()
-    }
-
-    fn output(
-        &mut self,
-        py: Python<'py>,
-        wanted: &[(AudioFormat, usize)],
-        format: AudioFormat,
-        frames: usize,
-    ) -> PyResult<AnyOutput<'py>> {
-        let shape = Shape::of(frames, format.channels);
-        Ok(match format.encoding {
-            Encoding::PcmS16le => AnyOutput::I16(part(py, &mut self.i16, wanted, shape)?),
-            Encoding::PcmF32le => AnyOutput::F32(part(py, &mut self.f32, wanted, shape)?),
-            Encoding::Mulaw | Encoding::Alaw => {
-                AnyOutput::U8(part(py, &mut self.u8, wanted, shape)?)
-            }
-        })
-    }
-}
-
-/// The next part of the arena of `T`, which is made for all that is wanted of that size.
-fn part<'py, T: Item>(
-    py: Python<'py>,
-    arena: &mut Option<Arena<'py, T>>,
-    wanted: &[(AudioFormat, usize)],
-    shape: Shape,
-) -> PyResult<Output<'py, T>> {
-    if let Some(arena) = arena {
-        return arena.part(py, shape);
-    }
-    let alike =
-        wanted.iter().filter(|(format, _)| format.encoding.sample_bytes() == size_of::<T>());
-    let items = alike.map(|&(format, frames)| Shape::of(frames, format.channels).items());
-    arena.insert(Arena::new(py, items.fold(0, usize::saturating_add))?).part(py, shape)
 }

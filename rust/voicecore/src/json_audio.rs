@@ -9,8 +9,11 @@
 //! nesting up to [`MAX_DEPTH`]. One exception, `jiter`'s: a number whose integer part has more than
 //! 4300 digits is refused even if a negative exponent brings it back into range.
 
+mod light;
+
 use crate::{Error, Result, base64};
 use jiter::{Jiter, JiterError, Peek};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// Deepest nesting of arrays and objects that is accepted; orjson's limit.
@@ -18,7 +21,7 @@ pub const MAX_DEPTH: usize = 1024;
 
 /// The value of one wanted field.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub enum Value<'m> {
     /// `null`, absent, or not a scalar.
     Null,
     /// `true` or `false`.
@@ -27,9 +30,14 @@ pub enum Value {
     Int(i64),
     /// Every other number.
     Float(f64),
-    /// A string, unescaped.
-    Str(String),
+    /// A string, unescaped; borrowed from the message unless it has an escape.
+    Str(Cow<'m, str>),
 }
+
+/// So many wanted fields need no heap.
+const FEW_FIELDS: usize = 4;
+/// So many levels of nesting need no heap.
+const SHALLOW: usize = 8;
 
 /// What to look for; built once, used for every message.
 #[derive(Debug, Clone)]
@@ -41,11 +49,23 @@ pub struct Scanner {
 
 #[derive(Debug, Clone, Default)]
 struct Node {
-    children: Vec<(String, usize)>,
+    children: Vec<Child>,
     /// What this very path is wanted for.
     here: Vec<Slot>,
     /// What this path and the paths below it are wanted for: a duplicate key clears all of it.
     below: Vec<Slot>,
+    /// Whether the audio is among that.
+    audio_below: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Child {
+    key: String,
+    /// The key as nearly every message spells it; `None` if that takes an escape or more than ASCII.
+    quoted: Option<Vec<u8>>,
+    /// The byte behind the first quote; it rules out most keys at the price of no call.
+    letter: u8,
+    node: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +98,7 @@ impl Scanner {
         for key in path {
             node = self.child_or_new(node, key);
             self.nodes[node].below.push(slot);
+            self.nodes[node].audio_below |= matches!(slot, Slot::Audio);
         }
         self.nodes[node].here.push(slot);
         Ok(())
@@ -89,12 +110,14 @@ impl Scanner {
         }
         let child = self.nodes.len();
         self.nodes.push(Node::default());
-        self.nodes[node].children.push((key, child));
+        let quoted = light::quoted(&key);
+        let letter = quoted.as_ref().map_or(0, |quoted| quoted[1]);
+        self.nodes[node].children.push(Child { key, quoted, letter, node: child });
         child
     }
 
     fn child(&self, node: usize, key: &str) -> Option<usize> {
-        self.nodes[node].children.iter().find(|(name, _)| name == key).map(|&(_, child)| child)
+        self.nodes[node].children.iter().find(|child| child.key == key).map(|child| child.node)
     }
 
     /// The node below `at` for `key`, if anything there is wanted.
@@ -104,24 +127,63 @@ impl Scanner {
 
     /// Reads the whole message. Fails with [`Error::Json`] unless it is one strict JSON value.
     pub fn scan<'m>(&self, message: &'m [u8]) -> Result<Scan<'m>> {
-        let found = Scan { values: vec![Value::Null; self.fields], audio: None };
-        let json = Jiter::new(message);
-        let mut walk =
-            Walk { scanner: self, message, json, open: Vec::new(), node: Some(ROOT), found };
+        let mut found = Scan::new(self.fields);
+        let mut walk = Walk::new(self, message, 0, Some(ROOT), &mut found);
         walk.run()?;
-        Ok(walk.found)
+        walk.json.finish().map_err(fault)?;
+        Ok(found)
+    }
+
+    /// As [`scan`](Self::scan), but the audio's text is unchecked until its decoding succeeds.
+    ///
+    /// If [`Scan::decode_audio_into`] fails for what this returns, and if this returns `None`, only
+    /// [`scan`](Self::scan) can tell what the message is: it may be invalid, or only unusual. If the
+    /// decoding succeeds, or there is no audio, the whole message is valid, and this is what `scan` gives.
+    pub fn scan_lightly<'m>(&self, message: &'m [u8]) -> Option<Scan<'m>> {
+        let mut found = Scan::new(self.fields);
+        light::read(self, message, &mut found)?;
+        Some(found)
     }
 }
 
 /// What one message held; borrows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scan<'m> {
-    /// The wanted fields, in the order of the scanner's paths.
-    pub values: Vec<Value>,
+    values: SmallVec<[Value<'m>; FEW_FIELDS]>,
     audio: Option<Cow<'m, [u8]>>,
 }
 
-impl Scan<'_> {
+impl<'m> Scan<'m> {
+    fn new(fields: usize) -> Self {
+        Self { values: SmallVec::from_elem(Value::Null, fields), audio: None }
+    }
+
+    /// The wanted fields, in the order of the scanner's paths.
+    pub fn values(&self) -> &[Value<'m>] {
+        &self.values
+    }
+
+    /// Drops what an earlier duplicate of a key brought.
+    #[inline]
+    fn forget(&mut self, below: &[Slot]) {
+        for &slot in below {
+            match slot {
+                Slot::Audio => self.audio = None,
+                Slot::Field(index) => self.values[index] = Value::Null,
+            }
+        }
+    }
+
+    /// Stores a scalar in the fields that want it; as audio, only a string counts.
+    #[inline]
+    fn keep(&mut self, here: &[Slot], value: &Value<'m>) {
+        for &slot in here {
+            if let Slot::Field(index) = slot {
+                self.values[index] = value.clone();
+            }
+        }
+    }
+
     /// The base64 text as it stands, unescaped; `None` if the message has no such string field.
     ///
     /// Borrowed from the message unless the string has an escape such as `\/`.
@@ -151,18 +213,33 @@ enum Open {
     Object(Option<usize>),
 }
 
-/// One pass over one message. The stack is explicit: depth costs heap, never call stack.
+/// One pass over one value. The stack is explicit: depth costs heap, never call stack.
 struct Walk<'s, 'm> {
     scanner: &'s Scanner,
     message: &'m [u8],
     json: Jiter<'m>,
-    open: Vec<Open>,
+    /// Containers around the value.
+    depth: usize,
+    open: SmallVec<[Open; SHALLOW]>,
     /// The trie node of the value that comes next.
     node: Option<usize>,
-    found: Scan<'m>,
+    found: &'s mut Scan<'m>,
 }
 
-impl<'m> Walk<'_, 'm> {
+impl<'s, 'm> Walk<'s, 'm> {
+    /// For the value at the front of `message`, inside `depth` containers.
+    fn new(
+        scanner: &'s Scanner,
+        message: &'m [u8],
+        depth: usize,
+        node: Option<usize>,
+        found: &'s mut Scan<'m>,
+    ) -> Self {
+        let (json, open) = (Jiter::new(message), SmallVec::new());
+        Self { scanner, message, json, depth, open, node, found }
+    }
+
+    /// Reads the value and stops behind it.
     fn run(&mut self) -> Result<()> {
         let mut next = Some(self.json.peek().map_err(fault)?);
         while let Some(peek) = next {
@@ -171,7 +248,7 @@ impl<'m> Walk<'_, 'm> {
                 None => self.after_value()?,
             };
         }
-        self.json.finish().map_err(fault)
+        Ok(())
     }
 
     /// Reads a scalar or enters a container; `Some` is the first value inside it.
@@ -234,7 +311,7 @@ impl<'m> Walk<'_, 'm> {
     }
 
     fn push(&mut self, open: Open) -> Result<()> {
-        if self.open.len() >= MAX_DEPTH {
+        if self.depth + self.open.len() >= MAX_DEPTH {
             let reason = format!("nested deeper than {MAX_DEPTH} levels");
             return Err(Error::Json { offset: self.json.current_index(), reason });
         }
@@ -249,12 +326,7 @@ impl<'m> Walk<'_, 'm> {
         let Some(node) = key else { return Ok(None) };
         self.node = node;
         if let Some(node) = node {
-            for &slot in &self.scanner.nodes[node].below {
-                match slot {
-                    Slot::Audio => self.found.audio = None,
-                    Slot::Field(index) => self.found.values[index] = Value::Null,
-                }
-            }
+            self.found.forget(&self.scanner.nodes[node].below);
         }
         self.json.peek().map(Some).map_err(fault)
     }
@@ -265,9 +337,15 @@ impl<'m> Walk<'_, 'm> {
         let text = self.json.known_str().map_err(fault)?;
         let Some(node) = self.node else { return Ok(()) };
         for &slot in &self.scanner.nodes[node].here {
-            match slot {
-                Slot::Audio => self.found.audio = Some(borrow(self.message, start, text)),
-                Slot::Field(index) => self.found.values[index] = Value::Str(text.to_owned()),
+            let text = borrow(self.message, start, text);
+            match (slot, text) {
+                (Slot::Field(index), text) => self.found.values[index] = Value::Str(text),
+                (Slot::Audio, Cow::Borrowed(text)) => {
+                    self.found.audio = Some(Cow::Borrowed(text.as_bytes()));
+                }
+                (Slot::Audio, Cow::Owned(text)) => {
+                    self.found.audio = Some(Cow::Owned(text.into_bytes()));
+                }
             }
         }
         Ok(())
@@ -287,27 +365,25 @@ impl<'m> Walk<'_, 'm> {
         Ok(())
     }
 
-    /// Stores a scalar that is not a string where it is wanted.
-    fn keep(&mut self, value: &Value) {
-        let Some(node) = self.node else { return };
-        for &slot in &self.scanner.nodes[node].here {
-            if let Slot::Field(index) = slot {
-                self.found.values[index] = value.clone();
-            }
+    fn keep(&mut self, value: &Value<'m>) {
+        if let Some(node) = self.node {
+            self.found.keep(&self.scanner.nodes[node].here, value);
         }
     }
 }
 
 /// Gives `text` the life of the message if it lies in the message, at `start`; else copies it.
-fn borrow<'m>(message: &'m [u8], start: usize, text: &str) -> Cow<'m, [u8]> {
-    match message.get(start..).and_then(|rest| rest.get(..text.len())) {
-        Some(plain) if std::ptr::eq(plain.as_ptr(), text.as_ptr()) => Cow::Borrowed(plain),
-        _ => Cow::Owned(text.as_bytes().to_vec()),
-    }
+fn borrow<'m>(message: &'m [u8], start: usize, text: &str) -> Cow<'m, str> {
+    message
+        .get(start..)
+        .and_then(|rest| rest.get(..text.len()))
+        .filter(|plain| std::ptr::eq(plain.as_ptr(), text.as_ptr()))
+        .and_then(|plain| std::str::from_utf8(plain).ok())
+        .map_or_else(|| Cow::Owned(text.to_owned()), Cow::Borrowed)
 }
 
 /// The value of a number that fits JSON's grammar; `None` if it is beyond the range of a float.
-fn number(digits: &[u8]) -> Option<Value> {
+fn number(digits: &[u8]) -> Option<Value<'static>> {
     let text = std::str::from_utf8(digits).ok()?;
     if !text.contains(['.', 'e', 'E'])
         && let Ok(value) = text.parse()

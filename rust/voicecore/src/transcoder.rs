@@ -164,8 +164,9 @@ impl Transcoder {
     /// from then on every call raises it until [`reset`](Self::reset).
     pub fn process_into(&mut self, data: &[u8], out: Samples<'_>) -> Result<usize> {
         self.check(&out)?;
-        if self.intake.passes(data) {
-            return self.convert(data, out);
+        let frames = data.len() / self.stages.source().frame_bytes();
+        if self.intake.passes(data, frames) {
+            return self.convert(data, frames, out);
         }
         let mut frames = std::mem::take(&mut self.frames);
         let result = self.process_cut(data, &mut frames, out);
@@ -243,12 +244,13 @@ impl Transcoder {
             self.failed = Some(error.clone());
         })?;
         let stages = rebuilt.as_ref().unwrap_or(&self.stages);
-        out.check_len(stages.output_samples(frames.len()))?;
+        let whole = frames.len() / stages.source().frame_bytes();
+        out.check_len(stages.output_samples(whole))?;
         self.intake = intake;
         if let Some(stages) = rebuilt {
             self.stages = stages;
         }
-        let written = self.convert(frames, out)?;
+        let written = self.convert(frames, whole, out)?;
         match fault {
             // With audio before it, the fault waits: the intake repeats it at the next call.
             Some(fault) if written == 0 => Err(fault),
@@ -266,11 +268,11 @@ impl Transcoder {
         }
     }
 
-    /// Sends whole frames through the stages.
-    fn convert(&mut self, frames: &[u8], out: Samples<'_>) -> Result<usize> {
-        out.check_len(self.stages.output_samples(frames.len()))?;
-        let written = self.stages.run(frames, out)?;
-        self.fed += (frames.len() / self.stages.source().frame_bytes()) as u64;
+    /// Sends `frames` whole frames through the stages.
+    fn convert(&mut self, bytes: &[u8], frames: usize, out: Samples<'_>) -> Result<usize> {
+        out.check_len(self.stages.output_samples(frames))?;
+        let written = self.stages.run(bytes, frames, out)?;
+        self.fed += frames as u64;
         Ok(written)
     }
 
@@ -281,10 +283,11 @@ impl Transcoder {
             return Err(fault);
         }
         let channels = self.target.channels;
-        let tail = self.tail_frames(frames.len() / self.stages.source().frame_bytes());
+        let whole = frames.len() / self.stages.source().frame_bytes();
+        let tail = self.tail_frames(whole);
         out.check_len(tail.saturating_mul(channels))?;
         self.intake = intake;
-        let written = self.convert(frames, out.after(0))?;
+        let written = self.convert(frames, whole, out.after(0))?;
         let flushed = self.stages.flush(out.after(written * channels))?;
         self.reset();
         Ok(written + flushed)

@@ -41,10 +41,10 @@ fn finds_audio_and_fields_in_any_order() {
     ] {
         let scan = scanner.scan(message.as_bytes()).unwrap();
         assert_eq!(decoded(&scan), b"foo");
-        let id = Value::Str("c1".to_owned());
+        let id = Value::Str("c1".into());
         let rest = [Value::Int(7), Value::Bool(false), Value::Float(0.5), Value::Null];
-        assert_eq!(scan.values[0], id);
-        assert_eq!(scan.values[1..], rest);
+        assert_eq!(scan.values()[0], id);
+        assert_eq!(scan.values()[1..], rest);
     }
 }
 
@@ -101,7 +101,7 @@ fn the_last_duplicate_wins_with_everything_below_it() {
     ] {
         let scan = scanner.scan(message.as_bytes()).unwrap();
         assert_eq!(audio(&scan), text, "{message}");
-        assert_eq!(scan.values, [n, Value::Null], "{message}");
+        assert_eq!(scan.values(), [n, Value::Null], "{message}");
     }
 }
 
@@ -122,7 +122,7 @@ fn numbers() {
     ] {
         let message = format!(r#"{{"n":{text}}}"#);
         assert_eq!(
-            scanner("a", &["n"]).scan(message.as_bytes()).unwrap().values,
+            scanner("a", &["n"]).scan(message.as_bytes()).unwrap().values(),
             [value],
             "{text}"
         );
@@ -248,9 +248,88 @@ fn empty_paths_are_refused() {
 fn overlapping_paths_all_get_their_value() {
     let scanner = scanner("a", &["a", "a", "b.c", "b"]);
     let scan = scanner.scan(br#"{"a":"Zm9v","b":{"c":1}}"#).unwrap();
-    let text = Value::Str("Zm9v".to_owned());
-    assert_eq!(scan.values, [text.clone(), text, Value::Int(1), Value::Null]);
+    let text = Value::Str("Zm9v".into());
+    assert_eq!(scan.values(), [text.clone(), text, Value::Int(1), Value::Null]);
     assert_eq!(decoded(&scan), b"foo");
+}
+
+// The light scan.
+
+/// `size` symbols of base64, which is a multiple of 4.
+fn base64(size: usize) -> String {
+    (0..size).map(|index| char::from(b"Zm9vYmFyAB+/"[index * index % 12])).collect()
+}
+
+#[test]
+fn usual_messages_need_no_exact_scan() {
+    let scanner = scanner("chunk.audio", &["chunk.id", "seq", "last"]);
+    let token = base64(48);
+    for size in [0, 4, 64, 1_280, 4_092, 4_096, 4_100, 90_000] {
+        let audio = base64(size);
+        for message in [
+            format!(r#"{{"chunk":{{"id":"ctx-1","audio":"{audio}","final":false}},"seq":3}}"#),
+            format!(r#"{{"chunk": {{"audio": "{audio}"}}, "last": true, "text": "hello"}}"#),
+            format!("{{\n \"seq\" : null,\t\"chunk\" : {{ \"audio\" : \"{audio}\" }}\r}} "),
+            format!(r#"{{"x":[1.5e3,"é\n",{{}}],"y":"é","chunk":{{"audio":"{audio}"}},"z":[[]]}}"#),
+            format!(r#"{{"chunk":{{"audio":"{audio}"}},"t":"{}"}}"#, "long ".repeat(400)),
+        ] {
+            assert!(light_agrees(&scanner, message.as_bytes()), "{size}: {message:.80}");
+        }
+        // A token behind the audio may be taken for its end: then the exact scan is needed, or not.
+        let message = format!(r#"{{"chunk":{{"audio":"{audio}"}},"token":"{token}"}}"#);
+        light_agrees(&scanner, message.as_bytes());
+        assert_eq!(scanner.scan(message.as_bytes()).unwrap().audio_text(), Some(audio.as_bytes()));
+    }
+}
+
+#[test]
+fn the_light_scan_leaves_what_is_unusual_to_the_exact_one() {
+    let deep = "a.".repeat(20) + "a";
+    let nested = r#"{"a":"#.repeat(21) + r#""Zm9v""# + &"}".repeat(21);
+    for (path, message, light) in [
+        ("a", r#"{"a":"Zm9v"}"#, true),
+        ("a", r#"{"a":"Zm\/v"}"#, false),
+        ("a", r#"{"a":"Zm9"}"#, false),
+        ("a", r#"{"a":"Zm9é"}"#, false),
+        ("a", "{\"a\":\"Zm\nv\"}", false),
+        ("a", r#"{"a":"Zm9v","a":"Zm9v"}"#, false),
+        ("a", r#"{"\u0061":"Zm9v"}"#, false),
+        ("a", r#"{"é":1,"a":"Zm9v"}"#, false),
+        ("é", r#"{"é":"Zm9v"}"#, false),
+        ("q\"", r#"{"q\"":"Zm9v"}"#, false),
+        ("a", r#"["a"]"#, false),
+        ("a", r#"{"a":"Zm9v"}}"#, false),
+        ("a", r#"{"a":"Zm9v",}"#, false),
+        ("a", r#"{"a":"Zm9v""b":1}"#, false),
+        ("a", r#"{"a":"Zm9v"#, false),
+        (&deep, &nested, false),
+    ] {
+        assert_eq!(light_agrees(&scanner(path, &[]), message.as_bytes()), light, "{message}");
+    }
+}
+
+#[test]
+fn depth_is_bounded_in_the_light_scan_too() {
+    let scanner = scanner("a.b", &[]);
+    for (depth, light) in [(MAX_DEPTH - 2, true), (MAX_DEPTH - 1, false)] {
+        let array = "[".repeat(depth) + &"]".repeat(depth);
+        let message = format!(r#"{{"a":{{"x":{array}}}}}"#);
+        assert_eq!(light_agrees(&scanner, message.as_bytes()), light);
+        assert_eq!(scanner.scan(message.as_bytes()).is_ok(), light);
+    }
+}
+
+#[test]
+fn any_byte_at_any_place_of_a_string_is_judged_right() {
+    let scanner = scanner("audio", &["id"]);
+    for place in 0..20 {
+        for byte in 0..=u8::MAX {
+            let mut message = br#"{"id":"0123456789abcdefghij","audio":"Zm9v"}"#.to_vec();
+            message[7 + place] = byte;
+            let valid = scanner.scan(&message).is_ok();
+            assert!(light_agrees(&scanner, &message) == valid, "{byte} at {place}");
+        }
+    }
 }
 
 // Against serde_json.
@@ -350,10 +429,10 @@ fn at<'j>(mut json: &'j Json, keys: &[impl Borrow<str>]) -> Option<&'j Json> {
     Some(json)
 }
 
-fn expected(json: Option<&Json>) -> Value {
+fn expected(json: Option<&Json>) -> Value<'_> {
     match json {
         Some(Json::Bool(value)) => Value::Bool(*value),
-        Some(Json::String(text)) => Value::Str(text.clone()),
+        Some(Json::String(text)) => Value::Str(text.into()),
         Some(Json::Number(number)) => match number.as_i64() {
             Some(value) => Value::Int(value),
             // serde_json reads "-0" as a float; the scanner keeps what is written as an integer.
@@ -370,10 +449,30 @@ fn same(left: &Value, right: &Value) -> bool {
     left == right || (zero(left) && zero(right))
 }
 
+/// The light scan never says anything that the exact one does not; returns whether it said anything.
+fn light_agrees(scanner: &Scanner, message: &[u8]) -> bool {
+    let Some(light) = scanner.scan_lightly(message) else { return false };
+    let Ok(len) = light.audio_len() else { return false };
+    let mut audio = vec![0; len.unwrap_or(0)];
+    if light.decode_audio_into(&mut audio).is_err() {
+        return false;
+    }
+    let exact = scanner.scan(message);
+    let text = || String::from_utf8_lossy(message).into_owned();
+    assert!(exact.as_ref() == Ok(&light), "{}: {exact:?} but {light:?}", text());
+    assert!(len.is_none() || decoded(&exact.unwrap()) == audio, "{}", text());
+    true
+}
+
 fn agrees(message: &[u8]) -> Result<(), TestCaseError> {
-    let fields = ["a", "b", "a.b", "a.b.c", "b.a", "c.a.a"];
+    agrees_for(message, "a.b", &["a", "b", "a.b.c", "b.a", "c.a.a"])?;
+    agrees_for(message, "a.b", &["a", "b", "a.b", "a.b.c", "b.a", "c.a.a"])
+}
+
+fn agrees_for(message: &[u8], audio_path: &str, fields: &[&str]) -> Result<(), TestCaseError> {
     let oracle = serde_json::from_slice::<Json>(message);
-    let scanner = scanner("a.b", &fields);
+    let scanner = scanner(audio_path, fields);
+    light_agrees(&scanner, message);
     let scan = match (scanner.scan(message), oracle) {
         (Ok(scan), Ok(json)) => Some((scan, json)),
         (Err(_), Err(_)) => None,
@@ -385,7 +484,7 @@ fn agrees(message: &[u8]) -> Result<(), TestCaseError> {
     let Some((scan, json)) = scan else { return Ok(()) };
     let text = at(&json, &["a", "b"]).and_then(Json::as_str);
     prop_assert_eq!(audio(&scan), text);
-    for (value, field) in scan.values.iter().zip(fields) {
+    for (value, field) in scan.values().iter().zip(fields) {
         let expected = expected(at(&json, &path(field)));
         prop_assert!(same(value, &expected), "{}: {:?} but {:?}", field, value, expected);
     }
@@ -419,6 +518,25 @@ proptest! {
                 1 => message.insert(place, byte),
                 _ => message.truncate(place),
             }
+        }
+        agrees(&message)?;
+    }
+
+    #[test]
+    fn agrees_with_serde_json_around_long_audio(
+        before in message(),
+        after in message(),
+        size in 0..3_000_usize,
+        token in "[A-Za-z0-9+/]{0,60}",
+        damage in proptest::option::of((any::<proptest::sample::Index>(), any::<u8>())),
+    ) {
+        let audio = base64(size * 4);
+        let mut message = format!(
+            r#"{{"x":{before},"a":{{"b":"{audio}","c":"{token}"}},"y":{after},"c":"{token}"}}"#
+        ).into_bytes();
+        if let Some((place, byte)) = damage {
+            let place = place.index(message.len());
+            message[place] = byte;
         }
         agrees(&message)?;
     }

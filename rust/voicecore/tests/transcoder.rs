@@ -275,6 +275,28 @@ fn float_to_int_rounds_saturates_and_has_no_nan() {
 }
 
 #[test]
+fn float_to_int_is_to_nearest_with_ties_to_even() {
+    let floats: Vec<f32> = (-140_000..140_000).map(|fourth| fourth as f32 / 131_072.0).collect();
+    let bytes: Vec<u8> = floats.iter().flat_map(|float| float.to_le_bytes()).collect();
+    let ints = floats.iter().map(|float| (float * 32_768.0).round_ties_even() as i16).collect();
+    let audio = run_ok(raw(PcmF32le, 8_000, 1), raw(PcmS16le, 8_000, 1), &bytes);
+    assert_eq!(audio, Audio::I16(ints));
+}
+
+#[test]
+fn bytes_need_not_be_aligned_for_their_samples() {
+    for encoding in [PcmS16le, PcmF32le] {
+        let (source, target) = (raw(encoding, 16_000, 2), raw(Mulaw, 8_000, 1));
+        let bytes = noise(source, 300);
+        let aligned = run_ok(source, target, &bytes);
+        for shift in 1..4 {
+            let moved = [&bytes[..shift], &bytes].concat();
+            assert!(run_ok(source, target, &moved[shift..]) == aligned, "{source} at {shift}");
+        }
+    }
+}
+
+#[test]
 fn int_to_float_and_back_is_exact() {
     let (ints, floats) = (raw(PcmS16le, 8_000, 1), raw(PcmF32le, 8_000, 1));
     let bytes: Vec<u8> = (i16::MIN..=i16::MAX).flat_map(i16::to_le_bytes).collect();

@@ -48,6 +48,7 @@ impl<'py> Input<'py> {
     }
 
     /// As `get`, and `str` as its UTF-8. A lone surrogate is a `UnicodeEncodeError`.
+    #[inline(always)]
     pub fn text(object: &Bound<'py, PyAny>, what: &'static str) -> PyResult<Self> {
         match object.cast::<PyString>() {
             // CPython keeps the UTF-8 inside the string object, so it lives as long as that.
@@ -298,6 +299,9 @@ fn format_kind(export: &PyUntypedBuffer) -> Option<Kind> {
 
 /// `bytes` or `str`, or a view on one: numpy and memoryview never let those be written to.
 fn is_immutable(object: &Bound<'_, PyAny>) -> bool {
+    if object.is_exact_instance_of::<PyBytes>() || object.is_exact_instance_of::<PyString>() {
+        return true;
+    }
     let mut owner = object.clone();
     for _ in 0..MAX_VIEW_DEPTH {
         let below = if let Ok(array) = owner.cast::<PyUntypedArray>() {

@@ -8,6 +8,7 @@ use super::{
 use crate::errors::raise;
 use numpy::npyffi::{self, NpyTypes, PY_ARRAY_API};
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::ffi::c_int;
@@ -106,11 +107,6 @@ impl<'py, T: Item> Output<'py, T> {
         Ok(frames)
     }
 
-    /// The memory of a new array; `None` for the caller's own.
-    pub fn unshared(&mut self) -> Option<&mut [T]> {
-        (!self.shared).then(|| self.slice())
-    }
-
     /// Only for the time in which nobody else reads or writes; see the module's first lines.
     pub(super) fn slice(&mut self) -> &mut [T] {
         if self.len == 0 {
@@ -151,38 +147,57 @@ impl<'py, T: Item> Output<'py, T> {
         if !self.shared && shape.frames < self.shape.frames / 2 {
             return self.shrunk(py, shape);
         }
-        let view = new_array::<T>(py, shape, self.data.cast())?;
-        // SAFETY: both are arrays; the call takes over the reference to the base, also when it fails.
-        let status = unsafe {
-            PY_ARRAY_API.PyArray_SetBaseObject(py, view.as_array_ptr(), self.array.into_ptr())
-        };
-        if status < 0 { Err(PyErr::fetch(py)) } else { Ok(view.into_any()) }
+        view(py, self.array, self.data, shape)
     }
 }
 
-/// A new array that becomes several outputs, each a view: one allocation instead of many.
-pub struct Arena<'py, T> {
-    whole: Output<'py, T>,
-    used: usize,
-}
+/// Memory for the results of many kernels, each of which becomes a view of it.
+pub struct Block<'py>(Output<'py, u8>);
 
-impl<'py, T: Item> Arena<'py, T> {
-    pub fn new(py: Python<'py>, items: usize) -> PyResult<Self> {
-        Ok(Self { whole: Output::fresh(py, Shape::flat(items))?, used: 0 })
+impl<'py> Block<'py> {
+    /// Parts begin at multiples of this, which suits every item type.
+    pub const ALIGN: usize = 16;
+
+    pub fn new(py: Python<'py>, bytes: usize) -> PyResult<Self> {
+        Ok(Self(Output::fresh(py, Shape::flat(bytes))?))
     }
 
-    /// The next part, or an array of its own where there is no room left.
-    pub fn part(&mut self, py: Python<'py>, shape: Shape) -> PyResult<Output<'py, T>> {
-        let (start, len) = (self.used, shape.items());
-        if len > self.whole.len - start {
-            return Output::fresh(py, shape);
+    /// All of it, for the kernels to share out.
+    pub fn memory(&mut self) -> &mut [u8] {
+        self.0.slice()
+    }
+
+    /// The items from byte `start` on, as an array.
+    #[inline]
+    pub fn view<T: Item>(
+        &self,
+        py: Python<'py>,
+        start: usize,
+        shape: Shape,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let bytes = shape.items().saturating_mul(size_of::<T>());
+        if !start.is_multiple_of(Self::ALIGN) || start.saturating_add(bytes) > self.0.len {
+            return Err(PyRuntimeError::new_err("a result lies outside of its block"));
         }
-        self.used = start + len;
-        // SAFETY: `start + len` is no more than the array has. No two parts overlap, so each is one
-        // kernel's alone, and nobody else has seen the array.
-        let data = unsafe { self.whole.data.add(start) };
-        Ok(Output { array: self.whole.array.clone(), data, len, shape, shared: false })
+        // SAFETY: `start` is no more than the length, as just seen.
+        let data = unsafe { self.0.data.add(start) };
+        view::<T>(py, self.0.array.clone(), data.cast(), shape)
     }
+}
+
+/// An array over `data`, which `owner` keeps alive.
+#[inline]
+fn view<'py, T: Item>(
+    py: Python<'py>,
+    owner: Bound<'py, PyUntypedArray>,
+    data: *mut T,
+    shape: Shape,
+) -> PyResult<Bound<'py, PyAny>> {
+    let view = new_array::<T>(py, shape, data.cast())?;
+    // SAFETY: both are arrays; the call takes over the reference to the base, also when it fails.
+    let status =
+        unsafe { PY_ARRAY_API.PyArray_SetBaseObject(py, view.as_array_ptr(), owner.into_ptr()) };
+    if status < 0 { Err(PyErr::fetch(py)) } else { Ok(view.into_any()) }
 }
 
 /// An array over `data`, or with memory of its own where that is null.

@@ -48,10 +48,10 @@ impl Intake {
         self.dangling
     }
 
-    /// True if [`feed`](Self::feed) would give exactly `data` and change nothing.
-    pub(crate) fn passes(&self, data: &[u8]) -> bool {
-        let frame = self.declared.frame_bytes();
-        self.wav.is_none() && self.carry_len == 0 && data.len().is_multiple_of(frame)
+    /// True if `data` is `frames` frames and [`feed`](Self::feed) would give just that and change nothing.
+    pub(crate) fn passes(&self, data: &[u8], frames: usize) -> bool {
+        let whole = frames * self.declared.frame_bytes() == data.len();
+        whole && self.wav.is_none() && self.carry_len == 0
     }
 
     /// Replaces `frames` by the whole frames that `data` completes; on an error, by those before it.

@@ -6,9 +6,12 @@
 use super::Samples;
 use crate::resample::{self, Quality, Resampler};
 use crate::{AudioFormat, Container, Encoding, Error, Result, downmix, g711};
+use std::cmp::Ordering;
 
 /// Full scale of int16 in float32.
 const FULL_SCALE: f32 = 32_768.0;
+/// Adding 1.5 * 2^23 rounds to the nearest integer, ties to even, without a call to libm.
+const ROUNDER: f32 = 12_582_912.0;
 
 /// One chain and its scratch.
 #[derive(Debug)]
@@ -17,23 +20,36 @@ pub(super) struct Stages {
     target: AudioFormat,
     resampler: Option<Resampler>,
     path: Path,
-    /// For G.711 on its way to or from float32.
-    codes: Vec<i16>,
 }
 
 #[derive(Debug)]
 enum Path {
     /// Equal formats: nothing to compute.
     Copy,
-    Ints(Scratch<i16>),
-    Floats(Scratch<f32>),
+    Ints(Line<i16>),
+    Floats(Line<f32>),
 }
 
-/// Two buffers: a stage reads `front` and writes `back`, then they change places.
-#[derive(Debug, Default)]
-struct Scratch<S> {
-    front: Vec<S>,
-    back: Vec<S>,
+/// The stages of a chain, in their order. The last one writes to the caller's buffer if that has the
+/// chain's sample type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Decode,
+    Downmix,
+    Resample,
+    Upmix,
+}
+
+/// What each stage writes if it is not the last one.
+#[derive(Debug)]
+struct Line<S> {
+    last: Stage,
+    decoded: Vec<S>,
+    mono: Vec<S>,
+    resampled: Vec<S>,
+    wide: Vec<S>,
+    /// For G.711 on its way to or from float32.
+    codes: Vec<i16>,
 }
 
 impl Stages {
@@ -49,13 +65,19 @@ impl Stages {
         let channels = source.channels.min(target.channels);
         let resampler =
             (from != to).then(|| Resampler::new(from, to, channels, quality)).transpose()?;
+        let last = match source.channels.cmp(&target.channels) {
+            Ordering::Less => Stage::Upmix,
+            _ if resampler.is_some() => Stage::Resample,
+            Ordering::Greater => Stage::Downmix,
+            Ordering::Equal => Stage::Decode,
+        };
         let float = [source, target].iter().any(|end| end.encoding == Encoding::PcmF32le);
         let path = match float {
             _ if source == target => Path::Copy,
-            true => Path::Floats(Scratch::default()),
-            false => Path::Ints(Scratch::default()),
+            true => Path::Floats(Line::new(last)),
+            false => Path::Ints(Line::new(last)),
         };
-        Ok(Self { source, target, resampler, path, codes: Vec::new() })
+        Ok(Self { source, target, resampler, path })
     }
 
     pub(super) fn source(&self) -> AudioFormat {
@@ -76,10 +98,9 @@ impl Stages {
         self.resampler.as_ref().map_or(frames, |resampler| resampler.output_frames(frames))
     }
 
-    /// Exactly the samples that so many bytes of whole frames would give now.
-    pub(super) fn output_samples(&self, bytes: usize) -> usize {
-        let frames = self.output_frames(bytes / self.source.frame_bytes());
-        frames.saturating_mul(self.target.channels)
+    /// Exactly the samples that so many frames of the source would give now.
+    pub(super) fn output_samples(&self, frames: usize) -> usize {
+        self.output_frames(frames).saturating_mul(self.target.channels)
     }
 
     pub(super) fn flush_frames(&self) -> usize {
@@ -92,93 +113,134 @@ impl Stages {
         }
     }
 
-    /// Converts whole frames; returns the frames written.
-    pub(super) fn run(&mut self, bytes: &[u8], out: Samples<'_>) -> Result<usize> {
-        let (source, target, codes) = (self.source, self.target, &mut self.codes);
-        let resampler = self.resampler.as_mut();
+    /// Converts the whole frames in `bytes`, whose number is `frames`; returns the frames written.
+    pub(super) fn run(&mut self, bytes: &[u8], frames: usize, out: Samples<'_>) -> Result<usize> {
+        let (source, target, resampler) = (self.source, self.target, self.resampler.as_mut());
         match &mut self.path {
-            Path::Copy => Ok(copy(bytes, out) / target.channels),
-            Path::Ints(scratch) => scratch.run(source, target, resampler, codes, bytes, out),
-            Path::Floats(scratch) => scratch.run(source, target, resampler, codes, bytes, out),
+            Path::Copy => {
+                copy(bytes, out);
+                Ok(frames)
+            }
+            Path::Ints(line) => line.run(source, target, resampler, bytes, frames, out),
+            Path::Floats(line) => line.run(source, target, resampler, bytes, frames, out),
         }
     }
 
     /// Writes the resampler's tail; returns its frames.
     pub(super) fn flush(&mut self, out: Samples<'_>) -> Result<usize> {
         let Some(resampler) = &mut self.resampler else { return Ok(0) };
-        let (target, codes) = (self.target, &mut self.codes);
         match &mut self.path {
             Path::Copy => Ok(0),
-            Path::Ints(scratch) => scratch.flush(target, resampler, codes, out),
-            Path::Floats(scratch) => scratch.flush(target, resampler, codes, out),
+            Path::Ints(line) => line.flush(self.target, resampler, out),
+            Path::Floats(line) => line.flush(self.target, resampler, out),
         }
     }
 }
 
-impl<S: Domain> Scratch<S> {
+impl<S: Domain> Line<S> {
+    fn new(last: Stage) -> Self {
+        let (decoded, mono, resampled, wide) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { last, decoded, mono, resampled, wide, codes: Vec::new() }
+    }
+
     fn run(
         &mut self,
         source: AudioFormat,
         target: AudioFormat,
         resampler: Option<&mut Resampler>,
-        codes: &mut Vec<i16>,
         bytes: &[u8],
+        mut frames: usize,
         out: Samples<'_>,
     ) -> Result<usize> {
-        let mut frames = bytes.len() / source.frame_bytes();
-        let samples = sized(&mut self.front, frames * source.channels);
-        S::decode(source.encoding, bytes, codes, samples)?;
         let mut channels = source.channels;
+        let mut end = End::new(self.last, out);
+        let mut samples = match S::lent(source.encoding, bytes) {
+            Some(samples) => samples,
+            None => {
+                let to = end.place(Stage::Decode, &mut self.decoded, frames * channels);
+                S::decode(source.encoding, bytes, &mut self.codes, to)?;
+                &*to
+            }
+        };
         if channels > target.channels {
-            let (front, back) = self.turn(frames * channels, frames);
-            S::downmix_into(front, channels, back)?;
-            channels = 1;
+            let to = end.place(Stage::Downmix, &mut self.mono, frames);
+            S::downmix_into(samples, channels, to)?;
+            (samples, channels) = (to, 1);
         }
         if let Some(resampler) = resampler {
             let due = resampler.output_frames(frames);
-            let (front, back) = self.turn(frames * channels, due * channels);
-            frames = resampler.process_into(front, back)?;
+            let to = end.place(Stage::Resample, &mut self.resampled, due * channels);
+            frames = resampler.process_into(samples, to)?;
+            samples = to;
         }
-        self.end(frames, channels, target, codes, out)
+        end.finish(samples, channels, target, &mut self.wide, &mut self.codes)?;
+        Ok(frames)
     }
 
     fn flush(
         &mut self,
         target: AudioFormat,
         resampler: &mut Resampler,
-        codes: &mut Vec<i16>,
         out: Samples<'_>,
     ) -> Result<usize> {
-        let channels = resampler.channels();
-        let due = resampler.flush_frames() * channels;
-        let frames = resampler.flush_into(sized(&mut self.front, due))?;
-        self.end(frames, channels, target, codes, out)
+        let (due, channels) = (resampler.flush_frames(), resampler.channels());
+        let mut end = End::new(self.last, out);
+        let to = end.place(Stage::Resample, &mut self.resampled, due * channels);
+        let frames = resampler.flush_into(to)?;
+        end.finish(to, channels, target, &mut self.wide, &mut self.codes)?;
+        Ok(frames)
+    }
+}
+
+/// The caller's buffer, for whichever stage comes last.
+struct End<'o, S> {
+    last: Stage,
+    /// The buffer, until the last stage takes it; empty if samples have to be encoded.
+    native: &'o mut [S],
+    /// The buffer if samples have to be encoded.
+    encoded: Option<Samples<'o>>,
+}
+
+impl<'o, S: Domain> End<'o, S> {
+    fn new(last: Stage, out: Samples<'o>) -> Self {
+        let (native, encoded) = S::native(out);
+        Self { last, native, encoded }
+    }
+
+    /// Room for `len` samples that `stage` writes.
+    fn place<'p>(&mut self, stage: Stage, scratch: &'p mut Vec<S>, len: usize) -> &'p mut [S]
+    where
+        'o: 'p,
+    {
+        if self.last == stage && self.encoded.is_none() {
+            let out = std::mem::take(&mut self.native);
+            let len = len.min(out.len());
+            return &mut out[..len];
+        }
+        sized(scratch, len)
     }
 
     /// The stages behind the resampler.
-    fn end(
-        &mut self,
-        frames: usize,
+    fn finish<'p>(
+        mut self,
+        mut samples: &'p [S],
         channels: usize,
         target: AudioFormat,
+        wide: &'p mut Vec<S>,
         codes: &mut Vec<i16>,
-        out: Samples<'_>,
-    ) -> Result<usize> {
-        let samples = frames * target.channels;
+    ) -> Result<()>
+    where
+        'o: 'p,
+    {
         if channels < target.channels {
-            let (front, back) = self.turn(frames, samples);
-            S::upmix_into(front, target.channels, back)?;
+            let to = self.place(Stage::Upmix, wide, samples.len() * target.channels);
+            S::upmix_into(samples, target.channels, to)?;
+            samples = to;
         }
-        S::encode(target.encoding, sized(&mut self.front, samples), codes, out)?;
-        Ok(frames)
-    }
-
-    /// `read` samples of what the last stage wrote, and room for `write` samples of the next.
-    ///
-    /// The places change here, so the next stage's result is in `front` again.
-    fn turn(&mut self, read: usize, write: usize) -> (&[S], &mut [S]) {
-        std::mem::swap(&mut self.front, &mut self.back);
-        (sized(&mut self.back, read), sized(&mut self.front, write))
+        match self.encoded {
+            Some(out) => S::encode(target.encoding, samples, codes, out).map(drop),
+            None => Ok(()),
+        }
     }
 }
 
@@ -192,6 +254,10 @@ fn sized<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
 
 /// The sample type that a chain computes in.
 trait Domain: resample::Sample + Default {
+    /// `out` if it holds such samples; otherwise an empty slice, and `out`.
+    fn native(out: Samples<'_>) -> (&mut [Self], Option<Samples<'_>>);
+    /// The samples in place, if `bytes` hold such samples and are aligned for them.
+    fn lent(encoding: Encoding, bytes: &[u8]) -> Option<&[Self]>;
     fn decode(
         encoding: Encoding,
         bytes: &[u8],
@@ -209,6 +275,17 @@ trait Domain: resample::Sample + Default {
 }
 
 impl Domain for i16 {
+    fn native(out: Samples<'_>) -> (&mut [i16], Option<Samples<'_>>) {
+        match out {
+            Samples::I16(out) => (out, None),
+            other => (&mut [], Some(other)),
+        }
+    }
+
+    fn lent(encoding: Encoding, bytes: &[u8]) -> Option<&[i16]> {
+        lent(encoding == Encoding::PcmS16le, bytes)
+    }
+
     fn decode(
         encoding: Encoding,
         bytes: &[u8],
@@ -248,6 +325,17 @@ impl Domain for i16 {
 }
 
 impl Domain for f32 {
+    fn native(out: Samples<'_>) -> (&mut [f32], Option<Samples<'_>>) {
+        match out {
+            Samples::F32(out) => (out, None),
+            other => (&mut [], Some(other)),
+        }
+    }
+
+    fn lent(encoding: Encoding, bytes: &[u8]) -> Option<&[f32]> {
+        lent(encoding == Encoding::PcmF32le, bytes)
+    }
+
     fn decode(
         encoding: Encoding,
         bytes: &[u8],
@@ -293,6 +381,12 @@ impl Domain for f32 {
     }
 }
 
+/// `bytes` as samples of this machine, if `alike` says that it writes them so.
+fn lent<S: bytemuck::Pod>(alike: bool, bytes: &[u8]) -> Option<&[S]> {
+    let alike = alike && cfg!(target_endian = "little");
+    alike.then(|| bytemuck::try_cast_slice(bytes).ok()).flatten()
+}
+
 fn decode_g711(encoding: Encoding, codes: &[u8], out: &mut [i16]) -> Result<usize> {
     match encoding {
         Encoding::Alaw => g711::decode_alaw_into(codes, out),
@@ -307,13 +401,13 @@ fn encode_g711(encoding: Encoding, ints: &[i16], out: &mut [u8]) -> Result<usize
     }
 }
 
-/// Reads samples that already have the target's format; returns the samples written.
-fn copy(bytes: &[u8], out: Samples<'_>) -> usize {
+/// Reads samples that already have the target's format.
+fn copy(bytes: &[u8], out: Samples<'_>) {
     match out {
         Samples::I16(out) => each(bytes.as_chunks().0, out, i16::from_le_bytes),
         Samples::F32(out) => each(bytes.as_chunks().0, out, f32::from_le_bytes),
         Samples::U8(out) => each(bytes, out, |code| code),
-    }
+    };
 }
 
 /// Converts as many items as both sides have; returns how many.
@@ -328,7 +422,10 @@ fn to_float(int: i16) -> f32 {
     f32::from(int) / FULL_SCALE
 }
 
-/// To nearest, ties to even, as the resampler rounds; the cast saturates and makes NaN 0.
+/// To nearest, ties to even, as the resampler rounds; saturates and makes NaN 0.
 fn to_int(float: f32) -> i16 {
-    (float * FULL_SCALE).round_ties_even() as i16
+    let float = if float.is_nan() { 0.0 } else { float };
+    let scaled = (float * FULL_SCALE).clamp(-FULL_SCALE, FULL_SCALE - 1.0);
+    // The sum's low bits are the integer.
+    (scaled + ROUNDER).to_bits() as i16
 }
