@@ -580,6 +580,28 @@ fn bad_parameters_are_refused() {
     assert!(matches!("HQ".parse::<Quality>(), Err(Error::Parameter { what: "quality", .. })));
 }
 
+/// Zero times infinity is NaN: without care, a bad sample would spoil outputs by where the stream happened to be cut.
+#[test]
+fn what_is_not_finite_spoils_nothing_by_where_the_stream_is_cut() {
+    let bad = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 3e37, 1e30];
+    for (in_rate, out_rate) in
+        [(48_000, 8_000), (48_000, 16_000), (44_100, 16_000), (8_000, 48_000)]
+    {
+        for quality in [Hq, Voice, LowLatency] {
+            let mut input = as_float(&noise(4_000, 7));
+            for (place, sample) in input.iter_mut().enumerate().skip(11).step_by(397) {
+                *sample = bad[place % bad.len()];
+            }
+            let mut stream = resampler(in_rate, out_rate, 1, quality);
+            let whole = convert(&mut stream, &input).map_bits();
+            for sizes in [vec![1], vec![7, 160, 3], vec![960]] {
+                let pieces = convert_in_chunks(&mut stream, &input, &sizes);
+                assert_eq!(pieces.map_bits(), whole, "{in_rate} -> {out_rate} {quality:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_not_finite_does_not_panic_and_passes() {
     for (in_rate, out_rate) in [(48_000, 8_000), (8_000, 48_000), (44_100, 47_999)] {

@@ -27,6 +27,9 @@ pub(super) mod sealed {
 
 /// A power of two: both ways are exact, so i16 and f32 differ by the last rounding only.
 const FULL_SCALE: f32 = 32_768.0;
+/// Far beyond any sound. What is larger, infinite or NaN counts as silence: it would meet the zeros beside a filter's
+/// taps, and zero times infinity is NaN, so that one bad sample would spoil outputs that do not depend on it.
+const LIMIT: f32 = 1e30;
 /// Adding 1.5 * 2^23 rounds to the nearest integer, ties to even, without a call to libm.
 const ROUNDER: f32 = 12_582_912.0;
 
@@ -57,7 +60,7 @@ impl sealed::Sealed for i16 {
 impl sealed::Sealed for f32 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
-        self
+        if self.abs() <= LIMIT { self } else { 0.0 }
     }
 
     #[inline(always)]
@@ -66,7 +69,9 @@ impl sealed::Sealed for f32 {
     }
 
     fn widen(_: Level, from: &[Self], to: &mut [f32]) {
-        to.copy_from_slice(from);
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = from.to_f32();
+        }
     }
 
     fn narrow(_: Level, from: &[f32], to: &mut [Self]) {
