@@ -257,6 +257,7 @@ async def _kill_when_busy(ears: Ears) -> None:
         await trio.lowlevel.checkpoint()
     for worker in ears.recognizer.pool.workers:
         os.kill(worker.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)  # the idle one too: it is found dead, not dying
 
 
 async def test_feeding_after_finish_is_an_error_and_after_the_block_nothing(deaf: Ears) -> None:
