@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 EPILOG = output.epilog(
     ("voicecore demo", "then open demo/report.html"),
-    ("voicecore demo --interim --out /tmp/demo", ""),
+    ("voicecore demo --interim --out my-demo", ""),
     ("voicecore demo --json", "the numbers as one JSON object; progress stays on stderr"),
     after=(
         "Exit code 0 only if audio came from every vendor and every transcript matches the sentence; case and "
