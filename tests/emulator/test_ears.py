@@ -16,7 +16,7 @@ from voicecore.emulator import ears as ears_module
 from voicecore.emulator.ears import Ears, Heard, ListeningSession, SpeechStarted, open_ears
 from voicecore.emulator.phrases import DEMO_SENTENCE, PHRASES
 from voicecore.emulator.voice import open_voice
-from voicecore.emulator.worker import EngineError
+from voicecore.emulator.worker import EngineError, Worker
 from voicecore.errors import ConfigurationError, StateError
 
 from .conftest import EARS_RATE, Samples, as_samples, children, open_files, speak_all
@@ -234,31 +234,27 @@ async def test_cancelling_the_iteration_loses_nothing(ears: Ears, phrases: dict[
     assert finals(heard) == [FOX]
 
 
-async def test_a_killed_worker_is_an_error_and_the_next_session_works(ears: Ears, phrases: dict[str, Samples]) -> None:
-    assert ears.recognizer is not None
+async def test_a_killed_worker_is_an_error_and_the_next_session_works(
+    ears: Ears, phrases: dict[str, Samples], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert finals(await hear(ears, phrases[FOX])) == [FOX]
     async with ears.listen() as session:
         await session.feed(phrases[FOX].tobytes())
         await session.finish()
         await anext(session)
-        for worker in ears.recognizer.pool.workers:
-            os.kill(worker.pid, signal.SIGSTOP)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_kill_when_busy, ears)
+        with monkeypatch.context() as patch:
+            patch.setattr(Worker, "ask", _ask_the_dead)
             with pytest.raises(EngineError, match="was killed by signal 9"):
                 await anext(session)
         assert [one async for one in session] == []
     assert finals(await hear(ears, phrases[FOX])) == [FOX]
 
 
-async def _kill_when_busy(ears: Ears) -> None:
-    assert ears.recognizer is not None
-    pool = ears.recognizer.pool
-    while len(pool._idle) == len(pool.workers):  # until one of them was taken
-        await trio.lowlevel.checkpoint()
-    for worker in pool.workers:
-        os.kill(worker.pid, signal.SIGKILL)
-        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)  # the idle one too: it is found dead, not dying
+async def _ask_the_dead(worker: Worker, header: dict[str, object], payload: bytes = b"", ask=Worker.ask) -> None:
+    """The worker dies after it was taken and before it is asked."""
+    os.kill(worker.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+    await ask(worker, header, payload)
 
 
 async def test_feeding_after_finish_is_an_error_and_after_the_block_nothing(deaf: Ears) -> None:
