@@ -107,6 +107,7 @@ class Connection:
         self._last_received = 0.0
         self._pinged_at: float | None = None
         self._worked = False  # the vendor has said something: the key cannot have been refused
+        self._followed = protocol.session_state  # the state that the session's timers were set for
         self._inboxes: dict[str, Inbox] = {}
         self._touched: set[str] = set()
 
@@ -195,7 +196,7 @@ class Connection:
         self._headers = {}  # the key has been used: keep no copy
         for name in {"uri", "wsuri"} & vars(self._websocket).keys():  # websockets 15 renamed it
             setattr(self._websocket, name, parse_url(self.shown_url))
-        self._inboxes[SESSION] = Inbox(1, self.protocol.session_state, self._buffered_seconds)
+        self._inboxes[SESSION] = Inbox(1, self._buffered_seconds)
         self._flush()
 
     def receive_data(self, data: bytes, now: float) -> None:
@@ -212,9 +213,9 @@ class Connection:
             if isinstance(event, Frame):
                 self._receive_frame(event, now)
             elif isinstance(event, Response):  # pragma: no branch - a client gets nothing else
-                self._upgraded(event, now)
+                self._upgraded(event)
         self._flush()
-        self._notice_close(now, ended=not data)
+        self._notice_close(ended=not data)
 
     def handle_timeout(self, now: float) -> None:
         """Does whatever is due."""
@@ -282,7 +283,7 @@ class Connection:
         for data in self._websocket.data_to_send():
             self._outgoing.write(data)
 
-    def _upgraded(self, response: Response, now: float) -> None:
+    def _upgraded(self, response: Response) -> None:
         fault = self._websocket.handshake_exc
         if fault is not None:
             self._refused(response, fault)
@@ -334,7 +335,7 @@ class Connection:
         self._flush()
         self._finish(lambda: ProtocolError(text))
 
-    def _notice_close(self, now: float, *, ended: bool) -> None:
+    def _notice_close(self, *, ended: bool) -> None:
         if self.closed:
             return
         websocket = self._websocket
@@ -450,10 +451,9 @@ class Connection:
     def _follow_session(self, now: float) -> None:
         """Sets the session's timers to what its new state asks for."""
         state = self.protocol.session_state
-        inbox = self._inboxes[SESSION]
-        if inbox.state is state and state is not SessionState.STOPPING:
+        if state is self._followed and state is not SessionState.STOPPING:
             return
-        inbox.state = state
+        self._followed = state
         self._touched.add(SESSION)
         grace = self.protocol.dialect.graces.get(state)
         self._grace = _Timer("connect", now + grace.seconds) if grace else None
@@ -462,35 +462,31 @@ class Connection:
             self._timers.pop("connect", None)
         elif "connect" not in self._timers:
             self._timers["connect"] = now + self.deadlines.connect
-        inbox.timers = {wanted: now + self.deadlines.between_chunks} if wanted == "between_chunks" else {}
+        timers = self._inboxes[SESSION].timers
+        timers.clear()
+        if wanted == "between_chunks":
+            timers[wanted] = now + self.deadlines.between_chunks
 
     def _follow_context(self, context_id: str, now: float, byte_rate: int) -> None:
         """Sets a context's timers to what its new state asks for."""
         state = self.protocol.contexts.get(context_id)
         inbox = self._inboxes.get(context_id)
-        over = state is None or state is ContextState.CANCELLED
-        if inbox is not None and (over or inbox.error is not None):
-            inbox.timers.clear()
-        if state is None or over or (inbox is not None and inbox.error is not None):
+        if state is None or state not in CONTEXT_DEADLINES or (inbox is not None and inbox.error is not None):
+            if inbox is not None:
+                inbox.timers.clear()
             return
         if inbox is None:
-            inbox = self._inboxes[context_id] = Inbox(byte_rate, state, self._buffered_seconds)
+            inbox = self._inboxes[context_id] = Inbox(byte_rate, self._buffered_seconds)
             inbox.timers["total"] = now + self.deadlines.total
             inbox.timers["first_audio"] = now + self.deadlines.first_audio
         if CONTEXT_DEADLINES[state] == "between_chunks":
             inbox.timers.pop("first_audio", None)
             inbox.timers["between_chunks"] = now + self.deadlines.between_chunks
-        inbox.state = state
 
     def _expired(self, name: DeadlineName) -> None:
-        if name == "close":
-            self.must_abort = True
-            self._finish(self._lost)
-            return
-        if name == "send":
-            self.must_abort = True
-        self._finish(lambda: self._deadline(name))
+        """One of the connection's own deadlines: there is nobody to say goodbye to."""
         self.must_abort = True
+        self._finish(self._lost if name == "close" else lambda: self._deadline(name))
 
     def _context_expired(self, context_id: str, name: DeadlineName) -> None:
         if context_id == SESSION:
@@ -515,8 +511,7 @@ class Connection:
             self._pinged_at = now
             self._websocket.send_ping(b"voicecore")
             return
-        self.must_abort = True
-        self._finish(lambda: self._deadline("keepalive"))
+        self._expired("keepalive")
 
 
 def _due(timers: dict[DeadlineName, float], now: float) -> DeadlineName | None:

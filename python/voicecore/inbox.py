@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import NamedTuple
 
 from voicecore.errors import VoicecoreError
@@ -28,7 +27,6 @@ class Inbox:
     """What one context still has to read."""
 
     byte_rate: int
-    state: Enum
     seconds_limit: float
     timers: dict[DeadlineName, float] = field(default_factory=dict)
     queue: deque[Received] = field(default_factory=deque)

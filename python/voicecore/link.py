@@ -6,32 +6,14 @@ queued is still sent.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import trio
 
 from voicecore.connection import SESSION, Connection
 from voicecore.events import Event
 from voicecore.inbox import Received
+from voicecore.nursery import flat_nursery
 
 RECEIVE_BYTES = 64 * 2**10
-
-
-@asynccontextmanager
-async def flat_nursery() -> AsyncIterator[trio.Nursery]:
-    """A nursery for background tasks that end with the block; one error comes out as itself, not in a group."""
-    alone: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            yield nursery
-            nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) > 1:
-            raise
-        alone = group.exceptions[0]
-    if alone is not None:
-        raise alone
 
 
 class Link:

@@ -38,7 +38,8 @@ from voicecore.events import (
     VoiceClassified,
 )
 from voicecore.inbox import MAX_BUFFERED_SECONDS
-from voicecore.link import Link, flat_nursery
+from voicecore.link import Link
+from voicecore.nursery import flat_nursery
 from voicecore.protocol import Dialect, Protocol, Role, SessionState
 from voicecore.secret import Secret
 from voicecore.sentences import SentenceCutter

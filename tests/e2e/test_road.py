@@ -255,3 +255,12 @@ async def test_the_key_shows_nowhere(emulator, caplog, capfd):
 def test_errors_can_be_pickled(error):
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+async def test_an_error_in_the_block_comes_out_of_the_emulator_as_itself():
+    class Mine(Exception):
+        pass
+
+    with pytest.raises(Mine):
+        async with run_emulator(voice="tone", ears="none"):
+            raise Mine

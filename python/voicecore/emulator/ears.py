@@ -25,9 +25,10 @@ from voicecore.emulator.endpointer import SAMPLE_RATE, Endpointer, Utterance
 from voicecore.emulator.endpointer import SpeechStarted as SpeechStarted
 from voicecore.emulator.grammar import PAUSE, Grammar, words_of
 from voicecore.emulator.phrases import PHRASES
-from voicecore.emulator.worker import Background, EngineError, Pool
+from voicecore.emulator.worker import EngineError, Pool
 from voicecore.emulator.workers.framing import Header
 from voicecore.errors import ConfigurationError, StateError
+from voicecore.nursery import flat_nursery
 
 POCKETSPHINX_SCRIPT = "pocketsphinx_worker.py"
 WORKERS = 2
@@ -85,7 +86,7 @@ async def _open_pocketsphinx(phrases: tuple[str, ...] | None) -> AsyncIterator[E
         grammar = Grammar(phrases)
         jsgf = grammar.jsgf()
         description = f"closed grammar of {len(phrases)} phrases: understands these and nothing else"
-    async with Pool(POCKETSPHINX_SCRIPT, WORKERS, {"jsgf": jsgf, "pause": PAUSE}) as pool, Background() as nursery:
+    async with Pool(POCKETSPHINX_SCRIPT, WORKERS, {"jsgf": jsgf, "pause": PAUSE}) as pool, flat_nursery() as nursery:
         yield Ears(name, description, Recognizer(pool, grammar, nursery))
 
 

@@ -50,7 +50,6 @@ class Listener:
         self._dialect = peer.protocol.dialect
         self._continuous = True
         self._seconds = 0.0
-        self._stopped = trio.Event()
 
     async def run(self) -> None:
         """Greets, waits for `start`, then serves the session until it is over or the client goes (`Gone`)."""

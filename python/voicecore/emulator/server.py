@@ -25,6 +25,7 @@ from voicecore.emulator.profile import Profile
 from voicecore.emulator.speaking import Speaker
 from voicecore.emulator.voice import Voice, open_voice
 from voicecore.events import Connecting, Failed
+from voicecore.nursery import flat_nursery
 from voicecore.protocol import Dialect, Protocol, Role
 
 HEAD_SECONDS = 10.0
@@ -72,7 +73,7 @@ async def run_emulator(
     async with (
         open_voice(engine=voice) as speaker,
         open_ears(engine=ears, mode=mode) as listener,
-        trio.open_nursery() as nursery,
+        flat_nursery() as nursery,
     ):
         listeners = await trio.open_tcp_listeners(port, host=host)
         address = listeners[0].socket.getsockname()
@@ -82,7 +83,6 @@ async def run_emulator(
         emulator = Emulator(urls, speaker, listener, profile, by_path, nursery)
         nursery.start_soon(trio.serve_listeners, partial(_serve, emulator), listeners)
         yield emulator
-        nursery.cancel_scope.cancel()
 
 
 async def _serve(emulator: Emulator, stream: trio.abc.HalfCloseableStream) -> None:

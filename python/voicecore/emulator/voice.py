@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import trio
 
-from voicecore.emulator.worker import Background, EngineError, Pool
+from voicecore.emulator.worker import EngineError, Pool
 from voicecore.errors import ConfigurationError, StateError, TextTooLongError
+from voicecore.nursery import flat_nursery
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ async def open_voice(engine: str = "auto", workers: int = 2) -> AsyncIterator[Vo
     if engine == "tone" or not installed:
         yield ToneVoice()
         return
-    async with Pool(ESPEAK_SCRIPT, workers) as pool, Background() as nursery:
+    async with Pool(ESPEAK_SCRIPT, workers) as pool, flat_nursery() as nursery:
         yield await _first_voice(pool, nursery, or_tone=engine == "auto")
 
 

@@ -243,18 +243,3 @@ class Pool:
         if worker in self.workers:
             self.workers.remove(worker)
             await worker.kill()
-
-
-class Background:
-    """A nursery for helpers that end with the block, whose own exception leaves it plain and not in a group."""
-
-    def __init__(self) -> None:
-        self._manager = trio.open_nursery()
-
-    async def __aenter__(self) -> trio.Nursery:
-        self._nursery = await self._manager.__aenter__()
-        return self._nursery
-
-    async def __aexit__(self, *failure: object) -> None:
-        self._nursery.cancel_scope.cancel()
-        await self._manager.__aexit__(None, None, None)
