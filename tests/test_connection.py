@@ -17,6 +17,7 @@ from voicecore import connection as module
 from voicecore.connection import (
     MAX_MESSAGE_BYTES,
     MAX_OUTGOING_BYTES,
+    MAX_UNREAD_EVENTS,
     Connection,
     Phase,
 )
@@ -491,6 +492,13 @@ def test_after_a_violation_nothing_of_the_same_delivery_is_heard():
     wire = speaking()
     wire.say("garbage", sound())
     assert wire.taken("a") == []
+
+
+def test_of_a_text_to_speech_session_the_newest_unread_messages_are_kept():
+    wire = speaking()
+    wire.say(*({"type": "new", "x": x} for x in range(MAX_UNREAD_EVENTS + 1)), sound())
+    assert [event.message["x"] for event in wire.taken()] == list(range(1, MAX_UNREAD_EVENTS + 1))
+    assert wire.taken("a") == [Audio("a", b"\1\2", 0)]
 
 
 def test_a_message_type_that_nobody_knows_is_kept_and_kills_nothing():
