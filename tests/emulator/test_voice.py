@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from voicecore.emulator import worker as worker_module
-from voicecore.emulator.voice import MAX_TEXT_CHARS, EspeakVoice, ToneVoice, Voice, open_voice
+from voicecore.emulator.voice import MAX_TEXT_CHARS, EspeakVoice, ToneVoice, Voice, _FetchedSpeech, open_voice
 from voicecore.emulator.worker import EngineError, Pool
 from voicecore.errors import ConfigurationError, StateError, TextTooLongError
 
@@ -220,6 +220,15 @@ async def test_fifty_at_once() -> None:
         assert len(voice.pool.workers) == 2
         assert len(set(spoken.values())) == 50
         assert await speak_all(voice, texts[17]) == spoken[texts[17]]
+
+
+async def test_pieces_that_come_after_a_speech_was_left_cost_nothing() -> None:
+    """They may be in the buffer already, and the task that fetches them has not yet noticed."""
+    speech = _FetchedSpeech()
+    with speech.fetching():
+        speech.add(b"\0\0")
+        speech.abandon()
+        speech.add(b"\0\0")
 
 
 async def test_nothing_is_left() -> None:

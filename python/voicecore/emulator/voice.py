@@ -152,7 +152,9 @@ class _FetchedSpeech:
                 self._failure = error
 
     def add(self, pcm: bytes) -> None:
-        self._put.send_nowait(pcm)
+        # Frames that came together are added without a checkpoint, where a cancel would be noticed.
+        if not self._scope.cancel_called:
+            self._put.send_nowait(pcm)
 
     def abandon(self) -> None:
         self._scope.cancel()
