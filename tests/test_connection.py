@@ -59,8 +59,8 @@ from voicecore.events import (
 )
 from voicecore.inbox import MAX_BUFFERED_EVENTS
 from voicecore.protocol import ContextState, SessionState
-from voicecore.vendors.deepdub import DeepdubOptions
-from voicecore.vendors.sixtydb import SixtydbSttOptions
+from voicecore.vendors.deepdub.open import DeepdubOptions
+from voicecore.vendors.sixtydb.stt import SixtydbSttOptions
 
 INF = float("inf")
 PCM = DeepdubOptions(format="s16le", sample_rate=16000)

@@ -46,9 +46,10 @@ from voicecore.protocol import (
     parse_json,
     with_query,
 )
+from voicecore.secret import Secret
 from voicecore.vendors import DIALECTS, find_dialect
-from voicecore.vendors.deepdub import DeepdubOpen, DeepdubOptions
-from voicecore.vendors.sixtydb import SixtydbStt, SixtydbSttOptions
+from voicecore.vendors.deepdub.open import DeepdubOpen, DeepdubOptions
+from voicecore.vendors.sixtydb.stt import SixtydbStt, SixtydbSttOptions
 
 EVENTS = [
     kind
@@ -82,6 +83,34 @@ SAMPLES = {
     Failed: Failed("a", "", ""),
     Unknown: Unknown("new", {}),
     Malformed: Malformed("a", "", ""),
+    **{
+        kind: kind("a")
+        for kind in (
+            vocabulary.FlushContext,
+            vocabulary.LeaveContext,
+            vocabulary.CloseContext,
+            vocabulary.GenerationFinished,
+            vocabulary.FlushCompleted,
+        )
+    },
+    vocabulary.OpenContext: vocabulary.OpenContext("a", None, DeepdubOptions()),
+    vocabulary.SendText: vocabulary.SendText("a", "x"),
+    vocabulary.BareAudio: vocabulary.BareAudio("a", b""),
+    vocabulary.TransportOpened: vocabulary.TransportOpened("s", 25.0, 20.0),
+    vocabulary.Authenticate: vocabulary.Authenticate(Secret("k")),
+    **{
+        kind: kind()
+        for kind in (
+            vocabulary.SpeechEnded,
+            vocabulary.Processing,
+            vocabulary.TransportClosed,
+            vocabulary.Heartbeat,
+            vocabulary.HeartbeatAnswered,
+            vocabulary.Goodbye,
+            vocabulary.Ping,
+            vocabulary.Pong,
+        )
+    },
 }
 SESSION_FAILED = Failed(None, "", "")
 
@@ -371,5 +400,5 @@ def test_what_a_dialect_need_not_say():
     assert dialect.greeting() == () and dialect.started(None) == (StreamStarted(),)
     assert dialect.audio(b"x", None) == vocabulary.SendAudio(b"x") and dialect.trailing_silence(None) == 0.0
     stt = SixtydbStt()
-    assert stt.manner(None) == ("en-US", 1.0) and stt.remarks(SAMPLES[Synthesize]) == {}
+    assert stt.manner(None) == ("en-US", 1.0) and stt.remarks("x", None) == {}
     assert stt.package(b"x", stt.wire_format(SixtydbSttOptions()), 0) == b"x"

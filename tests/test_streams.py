@@ -16,7 +16,7 @@ from voicecore.errors import ContainerError
 from voicecore.events import Audio, ContextAccepted, ContextFinished
 from voicecore.inbox import Received
 from voicecore.streams import Arrival, Metrics, SpeechDecoder, StreamEncoder
-from voicecore.vendors.deepdub import wav_header
+from voicecore.vendors.deepdub.open import wav_header
 
 PCM16 = AudioFormat("pcm_s16le", 16_000)
 PCM8 = AudioFormat("pcm_s16le", 8_000)
@@ -164,7 +164,7 @@ def test_a_header_is_the_first_byte():
 
 
 def encode(pieces, source=PCM16, wire=PCM16, frame_seconds=0.06, silence=0.0) -> list[bytes]:
-    encoder = StreamEncoder(source, wire, frame_seconds)
+    encoder = StreamEncoder(source, wire, round(frame_seconds * wire.sample_rate) * wire.frame_bytes)
     return [frame for piece in pieces for frame in encoder.encode(piece)] + encoder.flush(silence)
 
 
@@ -173,7 +173,8 @@ def encode(pieces, source=PCM16, wire=PCM16, frame_seconds=0.06, silence=0.0) ->
     [(MULAW, 0.06, 480), (PCM16, 0.06, 1920), (PCM16, 0.02, 640), (AudioFormat("pcm_s16le", 44_100), 0.06, 5292)],
 )
 def test_frames_have_the_size_of_their_seconds(wire, frame_seconds, size):
-    encoder = StreamEncoder(wire if wire is not MULAW else PCM8, wire, frame_seconds)
+    frame_bytes = round(frame_seconds * wire.sample_rate) * wire.frame_bytes
+    encoder = StreamEncoder(wire if wire is not MULAW else PCM8, wire, frame_bytes)
     data = bytes(10 * 5292)
     frames = encoder.encode(data)
     assert frames and {len(frame) for frame in frames} == {size}

@@ -20,7 +20,6 @@ import logging
 from collections.abc import Callable
 from enum import Enum, auto
 from io import BytesIO
-from typing import NamedTuple
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -36,21 +35,43 @@ from voicecore.errors import (
     MessageError,
     ProtocolError,
     QueueOverflowError,
+    RateLimitError,
     StateError,
     VoicecoreError,
 )
-from voicecore.events import Connecting, Event, Failed, ServerEvent, Synthesize
+from voicecore.events import (
+    CancelContext,
+    ClientEvent,
+    CloseContext,
+    Connecting,
+    ContextFinished,
+    Event,
+    Failed,
+    FlushCompleted,
+    Goodbye,
+    Heartbeat,
+    LeaveContext,
+    OpenContext,
+    ServerEvent,
+    StreamStopped,
+    Synthesize,
+    TransportOpened,
+)
 from voicecore.inbox import MAX_BUFFERED_EVENTS, MAX_BUFFERED_SECONDS, Inbox, Received, seconds_of
+from voicecore.limits import RateLimiter
 from voicecore.protocol import (
     CONTEXT_DEADLINES,
+    LEFT,
+    NOT_READY,
     OVER,
     SESSION_DEADLINES,
     ContextState,
     DeadlineName,
     Protocol,
     SessionState,
+    TimerName,
 )
-from voicecore.secret import without_query
+from voicecore.secret import Secret, without_query
 from voicecore.upgrade import checked_headers, parse_url, refusal_of
 
 SESSION = ""
@@ -73,11 +94,6 @@ class Phase(Enum):
     CLOSED = auto()
 
 
-class _Timer(NamedTuple):
-    name: DeadlineName
-    at: float
-
-
 class Connection:
     """One client connection to one vendor. See the module's page for the way to drive it."""
 
@@ -87,23 +103,27 @@ class Connection:
         url: str,
         headers: dict[str, str],
         *,
+        key: Secret | None = None,
         deadlines: Deadlines | None = None,
         buffered_seconds: float = MAX_BUFFERED_SECONDS,
     ) -> None:
         self.protocol = protocol
+        self.requests = 0
         self.deadlines = deadlines or Deadlines()
         self.shown_url = without_query(url)
         self.phase = Phase.IDLE
         self.error: Callable[[], VoicecoreError] | None = None
         self.must_abort = False
+        self._key = key or Secret("")
+        self._limiter = RateLimiter(protocol.dialect.rates)
         self._headers = checked_headers(headers)
         self._buffered_seconds = buffered_seconds
         self._websocket = ClientProtocol(parse_url(url), max_size=MAX_MESSAGE_BYTES, logger=_SILENT)
         self._fragments: list[bytes] = []
         self._fragments_are_text = False
         self._outgoing = BytesIO()  # its repr shows nothing: the upgrade request holds the key
-        self._timers: dict[DeadlineName, float] = {}
-        self._grace: _Timer | None = None
+        self._timers: dict[TimerName, float] = {}
+        self._heartbeat = float("inf")  # the longest silence of a framing that pings
         self._last_received = 0.0
         self._pinged_at: float | None = None
         self._worked = False  # the vendor has said something: the key cannot have been refused
@@ -126,10 +146,29 @@ class Connection:
     @property
     def ready(self) -> bool:
         """True once the vendor accepts work: the upgrade is done and the key, where the vendor says so, confirmed."""
-        return self.usable and self.protocol.session_state not in (
-            SessionState.OPENING,
-            SessionState.OPENING_GREETED,
-        )
+        return self.usable and self.protocol.session_state not in NOT_READY
+
+    @property
+    def has_room(self) -> bool:
+        """True while the socket may be used for one more context."""
+        dialect = self.protocol.dialect
+        full = dialect.max_contexts is not None and len(self.protocol.contexts) >= dialect.max_contexts
+        return self.usable and not full and not self.retired
+
+    @property
+    def retired(self) -> bool:
+        """True once the socket has served as many requests as one socket should."""
+        most = self.protocol.dialect.max_requests
+        return most is not None and self.requests >= most
+
+    @property
+    def idle(self) -> bool:
+        """True while no context is open that somebody still follows."""
+        return all(state in LEFT for state in self.protocol.contexts.values())
+
+    def allowed_at(self, kind: type[ClientEvent], now: float) -> float:
+        """When the vendor's limit lets one more message of this kind pass; `now` for at once."""
+        return self._limiter.allowed_at(kind, now)
 
     @property
     def can_send(self) -> bool:
@@ -155,15 +194,13 @@ class Connection:
         times = [*self._timers.values()]
         for inbox in self._inboxes.values():
             times.extend(inbox.timers.values())
-        if self._grace:
-            times.append(self._grace.at)
         if self.phase is Phase.OPEN:
             times.append(self._keepalive_at())
         return min(times, default=float("inf"))
 
     def is_open(self, context_id: str) -> bool:
         """True while the vendor may still send for this context, and can be told to stop."""
-        return self.usable and self.protocol.contexts.get(context_id, ContextState.CANCELLED) in CONTEXT_DEADLINES
+        return self.usable and self.protocol.contexts.get(context_id, ContextState.CANCELLED) not in LEFT
 
     def touched(self) -> set[str]:
         """The contexts that have news since the last call."""
@@ -182,6 +219,11 @@ class Connection:
         if inbox.error is not None:
             raise inbox.error()
         return None
+
+    def failure(self, context_id: str) -> VoicecoreError | None:
+        """The error that a context will end in; None while there is none."""
+        inbox = self._inboxes.get(context_id)
+        return None if inbox is None or inbox.error is None else inbox.error()
 
     # --- what the driver tells ---------------------------------------------------------------------------
 
@@ -213,21 +255,19 @@ class Connection:
             if isinstance(event, Frame):
                 self._receive_frame(event, now)
             elif isinstance(event, Response):  # pragma: no branch - a client gets nothing else
-                self._upgraded(event)
+                self._upgraded(event, now)
         self._flush()
-        self._notice_close(ended=not data)
+        self._notice_close(now, ended=not data)
 
     def handle_timeout(self, now: float) -> None:
         """Does whatever is due."""
         if self.closed:
             return
         if name := _due(self._timers, now):
-            self._expired(name)
-        if self._grace and self._grace.at <= now:
-            self._apply(self.protocol.dialect.graces[self.protocol.session_state].event, now)
+            self._expired(name, now)
         for context_id, inbox in list(self._inboxes.items()):
             if (due := _due(inbox.timers, now)) and not self.closed:
-                self._context_expired(context_id, due)
+                self._context_expired(context_id, due, now)
         if self.phase is Phase.OPEN and self._keepalive_at() <= now:
             self._keep_alive(now)
         self._flush()
@@ -236,24 +276,44 @@ class Connection:
         """Queues an event of ours. `byte_rate`: bytes per second of the audio that a new context will send back.
 
         Raises the connection's error once it has one, `StateError` before it is open and after `close`,
-        `ProtocolError` for an event that the state does not allow.
+        `RateLimitError` over a limit of the vendor, `ProtocolError` for an event that the state does not allow.
         """
         name, state = type(event).__name__, self.protocol.session_state
         if not self.usable:
             raise self._unusable(f"{name} cannot be sent while {self.phase.name} and {state.name}")
         context_id: str | None = getattr(event, "context_id", None)
-        if isinstance(event, Synthesize) and context_id in self._inboxes and context_id not in self.protocol.contexts:
+        begins = isinstance(event, (Synthesize, OpenContext))
+        if begins and context_id in self._inboxes and context_id not in self.protocol.contexts:
             raise self._unusable(f"{name} cannot reuse the context {context_id!r} before what it got is forgotten")
-        message = self.protocol.send(event)
+        self._check_rate(event, now)
+        self._say(event)
+        self.requests += begins
         if context_id is not None:
-            self._follow_context(context_id, now, byte_rate)
+            if begins and context_id not in self._inboxes:
+                self._inboxes[context_id] = Inbox(byte_rate, self._buffered_seconds)
+            self._follow_context(context_id, now)
         else:
             self._follow_session(now)
-        if isinstance(message, str):
-            self._websocket.send_text(message.encode())
-        elif message is not None:
-            self._websocket.send_binary(message)
+        self._limiter.count(type(event), now)  # type: ignore[arg-type] # a client sends nothing else
         self._flush()
+
+    def cancel(self, context_id: str, now: float) -> None:
+        """Tells the vendor to stop, where it can be told; from now on the context's audio is dropped.
+
+        A vendor whose cancel is the end of the socket gets that, if nobody else is served there. One that serves one
+        context at a time must confirm within `deadlines.close`, or the socket is given up.
+        """
+        if not self.is_open(context_id):
+            return
+        self._give_up(context_id, now)
+        if self.protocol.dialect.drops_on_cancel and self.idle:
+            self.close(now)
+        self._flush()
+
+    def leave(self, context_id: str, now: float) -> None:
+        """Nothing more will be asked of a context whose turns are complete."""
+        if self.is_open(context_id) and self.protocol.allows(LeaveContext, context_id):
+            self.send(LeaveContext(context_id), now)
 
     def forget(self, context_id: str) -> None:
         """Nobody reads this context any more: its queue is dropped."""
@@ -266,10 +326,10 @@ class Connection:
         if self.phase is not Phase.OPEN:
             self.abort()
             return
+        self._say_goodbye()
         self.phase = Phase.CLOSING
         self._websocket.send_close(1000)
         self._timers = {"close": now + self.deadlines.close}
-        self._grace = None
         self._flush()
 
     def abort(self, error: Callable[[], VoicecoreError] | None = None) -> None:
@@ -279,11 +339,26 @@ class Connection:
 
     # --- the WebSocket -----------------------------------------------------------------------------------
 
+    def _say(self, event: Event) -> None:
+        message = self.protocol.send(event)
+        if isinstance(message, str):
+            self._websocket.send_text(message.encode())
+        elif message is not None:
+            self._websocket.send_binary(message)
+
+    def _say_goodbye(self) -> None:
+        """What a vendor wants to hear before the close frame."""
+        for context_id in list(self.protocol.contexts):
+            if self.protocol.allows(CloseContext, context_id):
+                self._say(CloseContext(context_id))
+        if self.protocol.allows(Goodbye):
+            self._say(Goodbye())
+
     def _flush(self) -> None:
         for data in self._websocket.data_to_send():
             self._outgoing.write(data)
 
-    def _upgraded(self, response: Response) -> None:
+    def _upgraded(self, response: Response, now: float) -> None:
         fault = self._websocket.handshake_exc
         if fault is not None:
             self._refused(response, fault)
@@ -291,6 +366,7 @@ class Connection:
         self.phase = Phase.OPEN
         if self.protocol.session_state not in SESSION_DEADLINES:
             self._timers.pop("connect", None)
+        self._set_grace(now)
         self._touched.add(SESSION)
 
     def _refused(self, response: Response, fault: Exception) -> None:
@@ -325,8 +401,24 @@ class Connection:
             self._protocol_error(error)
             return
         if isinstance(event, ServerEvent):
-            self._worked = self._worked or not isinstance(event, Connecting)
+            self._worked = self._worked or not isinstance(event, (Connecting, TransportOpened))
+            self._keep_heartbeat(event, now)
+            self._reply(event, now)
             self._deliver(event, now)
+        elif self._timers and self.protocol.dialect.max_contexts is not None:
+            self._confirm_cancel()
+
+    def _reply(self, event: ServerEvent, now: float) -> None:
+        answer = self.protocol.dialect.reply(event, self._key)
+        if answer is not None:
+            self._say(answer)
+            self._follow_session(now)
+
+    def _keep_heartbeat(self, event: ServerEvent, now: float) -> None:
+        if isinstance(event, TransportOpened):
+            self._heartbeat = event.ping_interval + event.ping_timeout
+        if isinstance(event, (TransportOpened, Heartbeat)):
+            self._timers["keepalive"] = now + self._heartbeat
 
     def _protocol_error(self, error: VoicecoreError) -> None:
         """The peer does not speak the protocol: say so and end, since nothing after it can be trusted."""
@@ -335,10 +427,12 @@ class Connection:
         self._flush()
         self._finish(lambda: ProtocolError(text))
 
-    def _notice_close(self, *, ended: bool) -> None:
+    def _notice_close(self, now: float, *, ended: bool) -> None:
         if self.closed:
             return
         websocket = self._websocket
+        if websocket.close_rcvd is not None and websocket.close_rcvd.code == 1000:
+            self._ended_by_close(now)
         if self.phase is Phase.UPGRADING and ended:
             self._finish(lambda: self._failed("the peer ended the connection before the upgrade"))
         elif self.phase is Phase.UPGRADING and websocket.handshake_exc is not None:
@@ -349,6 +443,15 @@ class Connection:
         elif websocket.parser_exc is not None:
             fault = f"{type(websocket.parser_exc).__name__}: {websocket.parser_exc}"
             self._finish(lambda: ProtocolError(f"{self.protocol.dialect.vendor}: WebSocket violation: {fault}"))
+
+    def _ended_by_close(self, now: float) -> None:
+        """A clean close is the normal end where the vendor has no other."""
+        normal, protocol = self.protocol.dialect.ended_by_close, self.protocol
+        for context_id, state in list(protocol.contexts.items()):
+            if state in normal:
+                self._apply(ContextFinished(context_id), now)
+        if protocol.session_state in normal:
+            self._apply(StreamStopped(), now)
 
     def _unusable(self, why: str) -> VoicecoreError:
         """What ended the connection or, when nothing did, the caller's mistake."""
@@ -369,10 +472,9 @@ class Connection:
     # --- events and inboxes ------------------------------------------------------------------------------
 
     def _apply(self, event: ServerEvent, now: float) -> None:
-        """An event that time brought instead of the peer."""
-        self._grace = None
-        self.protocol.received(event)
-        self._deliver(event, now)
+        """An event that time, or the end of the socket, brought instead of a message."""
+        if self.protocol.received(event) is not None:
+            self._deliver(event, now)
 
     def _deliver(self, event: ServerEvent, now: float) -> None:
         context_id: str | None = getattr(event, "context_id", None)
@@ -387,7 +489,7 @@ class Connection:
             return
         if not isinstance(event, Failed):
             self._put(context_id, event, now)
-            self._follow_context(context_id, now, self._inboxes[context_id].byte_rate)
+            self._follow_context(context_id, now, turn_ended=isinstance(event, FlushCompleted))
 
     def _vendor_failed(self, event: Failed, context_id: str | None) -> None:
         """Fails the context that the vendor named; without a name, all that are still unanswered (or else open)."""
@@ -421,6 +523,7 @@ class Connection:
                     f"to wait for the consumer, got more ({held} events held); what came after was dropped"
                 ),
             )
+            self._give_up(context_id, now)
             return
         if context_id == SESSION and self.protocol.dialect.kind == "tts" and len(inbox.queue) >= MAX_UNREAD_EVENTS:
             inbox.queue.popleft()  # nobody has to read what a text-to-speech vendor says of the session
@@ -442,21 +545,49 @@ class Connection:
         self.phase = Phase.CLOSED
         self.error = self.error or error
         self._timers.clear()
-        self._grace = None
         for context_id in list(self._inboxes):
             self._fail_inbox(context_id, self.error)
 
     # --- deadlines ---------------------------------------------------------------------------------------
 
+    def _check_rate(self, event: Event, now: float) -> None:
+        """Refuses what the vendor would: its limits are kept on our side."""
+        wait = self._limiter.allowed_at(type(event), now) - now  # type: ignore[arg-type] # a client sends nothing else
+        if wait > 0:
+            dialect = self.protocol.dialect
+            rate = dialect.rates[type(event)]  # type: ignore[index]
+            name, limit = type(event).__name__, f"{rate.messages} in {rate.seconds:g} s on one connection"
+            error = RateLimitError(f"{dialect.vendor}: {name}: expected at most {limit}; not sent", dialect.vendor)
+            error.retry_after = wait
+            raise error
+
+    def _give_up(self, context_id: str, now: float) -> None:
+        """Cancels at the vendor what is still open there; without a message where its limit forbids one."""
+        if not self.is_open(context_id) or self.phase is not Phase.OPEN:
+            return
+        if self._limiter.allowed_at(CancelContext, now) <= now and self.protocol.allows(CancelContext, context_id):
+            self._say(CancelContext(context_id))
+            self._limiter.count(CancelContext, now)
+        else:
+            self.protocol.contexts[context_id] = ContextState.CANCELLED
+        if self.protocol.dialect.max_contexts is not None and context_id in self.protocol.contexts:
+            self._timers["close"] = now + self.deadlines.close
+        self._follow_context(context_id, now)
+
+    def _confirm_cancel(self) -> None:
+        """The vendor said that what was cancelled is over."""
+        if self.phase is Phase.OPEN and ContextState.CANCELLED not in self.protocol.contexts.values():
+            self._timers.pop("close", None)
+
     def _follow_session(self, now: float) -> None:
         """Sets the session's timers to what its new state asks for."""
         state = self.protocol.session_state
-        if state is self._followed and state is not SessionState.STOPPING:
+        stopping = state in (SessionState.STOPPING, SessionState.STOPPING_PENDING)
+        if state is self._followed and not stopping:
             return
         self._followed = state
         self._touched.add(SESSION)
-        grace = self.protocol.dialect.graces.get(state)
-        self._grace = _Timer("connect", now + grace.seconds) if grace else None
+        self._set_grace(now)
         wanted = SESSION_DEADLINES.get(state)
         if wanted != "connect":
             self._timers.pop("connect", None)
@@ -467,36 +598,55 @@ class Connection:
         if wanted == "between_chunks":
             timers[wanted] = now + self.deadlines.between_chunks
 
-    def _follow_context(self, context_id: str, now: float, byte_rate: int) -> None:
-        """Sets a context's timers to what its new state asks for."""
-        state = self.protocol.contexts.get(context_id)
-        inbox = self._inboxes.get(context_id)
-        if state is None or state not in CONTEXT_DEADLINES or (inbox is not None and inbox.error is not None):
-            if inbox is not None:
-                inbox.timers.clear()
-            return
-        if inbox is None:
-            inbox = self._inboxes[context_id] = Inbox(byte_rate, self._buffered_seconds)
-            inbox.timers["total"] = now + self.deadlines.total
-            inbox.timers["first_audio"] = now + self.deadlines.first_audio
-        if CONTEXT_DEADLINES[state] == "between_chunks":
-            inbox.timers.pop("first_audio", None)
-            inbox.timers["between_chunks"] = now + self.deadlines.between_chunks
+    def _set_grace(self, now: float) -> None:
+        self._timers.pop("grace", None)
+        if grace := self.protocol.dialect.graces.get(self.protocol.session_state):
+            self._timers["grace"] = now + grace.seconds
 
-    def _expired(self, name: DeadlineName) -> None:
-        """One of the connection's own deadlines: there is nobody to say goodbye to."""
+    def _follow_context(self, context_id: str, now: float, *, turn_ended: bool = False) -> None:
+        """Sets a context's timers to what its new state asks for. Between turns none runs."""
+        state = self.protocol.contexts.get(context_id, ContextState.FINISHED)
+        inbox = self._inboxes.get(context_id)
+        if inbox is None:
+            return
+        wanted, timers = CONTEXT_DEADLINES.get(state), inbox.timers
+        timers.pop("grace", None)
+        if wanted is None or inbox.error is not None or turn_ended:
+            timers.clear()
+        if wanted is None or inbox.error is not None:
+            return
+        timers.setdefault("total", now + self.deadlines.total)
+        if wanted == "first_audio":
+            timers.setdefault("first_audio", now + self.deadlines.first_audio)
+        else:
+            timers.pop("first_audio", None)
+            timers["between_chunks"] = now + self.deadlines.between_chunks
+        if grace := self.protocol.dialect.context_graces.get(state):
+            timers["grace"] = now + grace.seconds
+
+    def _expired(self, name: TimerName, now: float) -> None:
+        """One of the connection's own timers: there is nobody to say goodbye to."""
+        if name == "grace":
+            del self._timers["grace"]
+            self._apply(self.protocol.dialect.graces[self.protocol.session_state].event, now)
+            return
         self.must_abort = True
         self._finish(self._lost if name == "close" else lambda: self._deadline(name))
 
-    def _context_expired(self, context_id: str, name: DeadlineName) -> None:
+    def _context_expired(self, context_id: str, name: TimerName, now: float) -> None:
+        if name == "grace":
+            del self._inboxes[context_id].timers["grace"]
+            grace = self.protocol.dialect.context_graces[self.protocol.contexts[context_id]]
+            self._apply(grace.event(context_id), now)
+            return
         if context_id == SESSION:
-            self._expired(name)
+            self._expired(name, now)
             return
         self._fail_inbox(context_id, lambda: self._deadline(name, f" of context {context_id}"))
-        self.protocol.contexts[context_id] = ContextState.CANCELLED
+        self._give_up(context_id, now)
 
     def _deadline(self, name: DeadlineName, where: str = "") -> DeadlineError:
-        seconds = getattr(self.deadlines, name)
+        seconds = min(getattr(self.deadlines, name), self._heartbeat if name == "keepalive" else float("inf"))
         vendor = self.protocol.dialect.vendor
         text = f"{vendor}: deadline {name}{where}: nothing within {seconds:g} s from {self.shown_url}"
         return DeadlineError(text, name, seconds)
@@ -511,9 +661,9 @@ class Connection:
             self._pinged_at = now
             self._websocket.send_ping(b"voicecore")
             return
-        self._expired("keepalive")
+        self._expired("keepalive", now)
 
 
-def _due(timers: dict[DeadlineName, float], now: float) -> DeadlineName | None:
+def _due(timers: dict[TimerName, float], now: float) -> TimerName | None:
     """The deadline that passed first, if any has."""
     return min((name for name, at in timers.items() if at <= now), key=timers.__getitem__, default=None)

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from voicecore.errors import VoicecoreError
+from voicecore.secret import Secret
+
+CURRENT = "*"  # the context of a message that names none: the one that is at work
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,44 @@ class Synthesize(ClientEvent):
     text: str
     voice: str | None
     options: Any
+
+
+@dataclass(frozen=True, slots=True)
+class OpenContext(ClientEvent):
+    """Open a context that takes its text bit by bit. `voice` and `options` are the vendor's own."""
+
+    context_id: str
+    voice: str | None
+    options: Any
+
+
+@dataclass(frozen=True, slots=True)
+class SendText(ClientEvent):
+    """More text for an open context."""
+
+    context_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlushContext(ClientEvent):
+    """Speak all text so far, and say when it is spoken: the end of a turn. The context stays open."""
+
+    context_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveContext(ClientEvent):
+    """Nothing more will be asked of this open context. No vendor has a message for it."""
+
+    context_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseContext(ClientEvent):
+    """Close an open context at the vendor."""
+
+    context_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +116,29 @@ class Audio(ServerEvent):
     data: bytes
     index: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BareAudio(Audio):
+    """Audio in a form that has no message for its end: a clean close of the socket ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFinished(ServerEvent):
+    """A part of a turn is complete; the vendor may begin another part. `data` may hold its last piece."""
+
+    context_id: str
+    data: bytes = b""
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlushCompleted(ServerEvent):
+    """All that was flushed is spoken: the end of a turn. `data` may hold its last piece, which must be played."""
+
+    context_id: str
+    data: bytes = b""
+    index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +214,18 @@ class SpeechStarted(ServerEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechEnded(ServerEvent):
+    """Speech ended, `at` seconds into the audio."""
+
+    at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Processing(ServerEvent):
+    """What was heard is being recognised: its transcript follows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript(ServerEvent):
     """What was recognised. An empty final text says that speech ended with nothing recognised.
 
@@ -201,6 +277,57 @@ class ProbeAnswered(ServerEvent):
 
 
 # --- both ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TransportOpened(ServerEvent):
+    """A framing below the vendor's messages is open (Engine.IO). It pings every `ping_interval` seconds, or is dead
+    `ping_timeout` seconds later."""
+
+    session_id: str
+    ping_interval: float
+    ping_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class TransportClosed(ServerEvent):
+    """The peer ended that framing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat(ServerEvent):
+    """A ping of that framing."""
+
+    payload: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatAnswered(ClientEvent):
+    """The answer to `Heartbeat`."""
+
+    payload: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate(ClientEvent):
+    """The key, where it travels in a message."""
+
+    key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye(ClientEvent):
+    """Said before the socket is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ping(ClientEvent):
+    """A ping of the vendor's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong(ServerEvent):
+    """The answer to `Ping`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from voicecore.errors import VoicecoreError
-from voicecore.events import Audio, ContextFinished, Event, ServerEvent
-from voicecore.protocol import DeadlineName
+from voicecore.events import Audio, ContextFinished, Event, FlushCompleted, GenerationFinished, ServerEvent
+from voicecore.protocol import TimerName
 
 MAX_BUFFERED_SECONDS = 600.0  # of audio, per context: the longest text that a vendor takes, spoken slowly
 MAX_BUFFERED_EVENTS = 10_000  # per inbox: transcripts carry no seconds
+
+WITH_AUDIO = (Audio, GenerationFinished, FlushCompleted, ContextFinished)
 
 
 class Received(NamedTuple):
@@ -28,11 +30,11 @@ class Inbox:
 
     byte_rate: int
     seconds_limit: float
-    timers: dict[DeadlineName, float] = field(default_factory=dict)
+    timers: dict[TimerName, float] = field(default_factory=dict)
     queue: deque[Received] = field(default_factory=deque)
     seconds: float = 0.0
     error: Callable[[], VoicecoreError] | None = None
 
 
 def seconds_of(event: Event, byte_rate: int) -> float:
-    return len(event.data) / byte_rate if isinstance(event, (Audio, ContextFinished)) else 0.0
+    return len(event.data) / byte_rate if isinstance(event, WITH_AUDIO) else 0.0

@@ -19,9 +19,11 @@ RECEIVE_BYTES = 64 * 2**10
 class Link:
     """One connection and the socket under it."""
 
-    def __init__(self, connection: Connection, stream: trio.abc.Stream) -> None:
+    def __init__(self, connection: Connection, stream: trio.abc.Stream, changed: trio.lowlevel.ParkingLot) -> None:
+        """`changed` is unparked whenever something happened, for those who wait for any link of a session."""
         self.connection = connection
         self._stream = stream
+        self._changed = changed
         self._readers: dict[str, trio.lowlevel.ParkingLot] = {}
         self._senders = trio.lowlevel.ParkingLot()
         self._writer = trio.lowlevel.ParkingLot()
@@ -47,8 +49,7 @@ class Link:
     async def close(self) -> None:
         """Says goodbye and waits for the end, at most `deadlines.close`. Cancelling it aborts the socket."""
         if not self.connection.closed:
-            self.connection.close(trio.current_time())
-            self._wake()
+            self.begin_close()
         await self._done.wait()
 
     def abort(self) -> None:
@@ -69,6 +70,21 @@ class Link:
         self.connection.send(event, trio.current_time(), byte_rate=byte_rate)
         self._wake()
 
+    def cancel(self, context_id: str) -> None:
+        """Stops a context at the vendor, where that is possible, and drops what still comes."""
+        self.connection.cancel(context_id, trio.current_time())
+        self._wake()
+
+    def leave(self, context_id: str) -> None:
+        """Nothing more will be asked of a context."""
+        self.connection.leave(context_id, trio.current_time())
+        self._wake()
+
+    def begin_close(self) -> None:
+        """Says goodbye; `run` ends within `deadlines.close`."""
+        self.connection.close(trio.current_time())
+        self._wake()
+
     async def wait_writable(self) -> None:
         """Waits until the socket has taken most of what is queued. Raises the connection's error if it ended."""
         await trio.lowlevel.checkpoint()
@@ -81,8 +97,16 @@ class Link:
         """The next event of a context. Cancelling it loses nothing: the event stays in the inbox."""
         await trio.lowlevel.checkpoint()
         while (received := self.connection.take(context_id)) is None:
-            await self._lot(context_id).park()
+            await self.news(context_id)
         return received
+
+    def nudge(self, context_id: str) -> None:
+        """Wakes whoever waits for news of a context."""
+        self._lot(context_id).unpark_all()
+
+    async def news(self, context_id: str) -> None:
+        """Waits until something may have happened to a context."""
+        await self._lot(context_id).park()
 
     def forget(self, context_id: str) -> None:
         """Nobody reads this context any more."""
@@ -150,6 +174,7 @@ class Link:
             if lot := self._readers.get(context_id):
                 lot.unpark_all()
         self._writer.unpark_all()
+        self._changed.unpark_all()
         if connection.closed:
             self._senders.unpark_all()
             self._tasks.cancel()

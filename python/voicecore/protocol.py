@@ -13,7 +13,9 @@ import copy
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, ClassVar, Literal, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -28,16 +30,24 @@ from voicecore.errors import (
     VoicecoreError,
 )
 from voicecore.events import (
+    CURRENT,
     Audio,
     CancelContext,
     ClientEvent,
+    CloseContext,
     ContextAccepted,
     ContextFinished,
     Event,
     Failed,
+    FlushCompleted,
+    FlushContext,
+    LeaveContext,
     Malformed,
+    OpenContext,
     SendAudio,
+    SendText,
     ServerEvent,
+    StartStream,
     StreamStarted,
     Synthesize,
     Unknown,
@@ -57,12 +67,14 @@ class SessionState(Enum):
 
     OPENING = auto()  # the socket is open, the key is not confirmed
     OPENING_GREETED = auto()  # ... and the engine already said that it is ready
+    JOINED = auto()  # the key is confirmed, the engine is not ready
     READY = auto()  # work can begin
     READY_GREETED = auto()
     STARTING = auto()  # a session was asked for
     STARTING_GREETED = auto()
     STREAMING = auto()
     STOPPING = auto()
+    STOPPING_PENDING = auto()  # ... and a transcript was announced
     STOPPED = auto()
     FAILED = auto()
 
@@ -71,15 +83,22 @@ class ContextState(Enum):
     """Where one utterance stands."""
 
     NEW = auto()
-    REQUESTED = auto()
+    OPEN = auto()  # takes text; nothing was flushed that is not spoken
+    GENERATED = auto()  # ... and every part that was begun is complete
+    REQUESTED = auto()  # audio is due
     ACCEPTED = auto()
     SPEAKING = auto()
+    SPEAKING_BARE = auto()  # ... and only the end of the socket will say that it is complete
+    DRAINING = auto()  # flushed, and every part that was begun is complete
+    LINGERING = auto()  # open at the vendor, but of no use any more
+    CLOSING = auto()
     CANCELLED = auto()  # ours to ignore; the vendor may still be sending
     FINISHED = auto()
     FAILED = auto()
 
 
 DeadlineName = Literal["connect", "first_audio", "between_chunks", "total", "send", "close", "keepalive"]
+TimerName = DeadlineName | Literal["grace"]
 SessionTable = Mapping[SessionState, Mapping[type[Event], SessionState]]
 ContextTable = Mapping[ContextState, Mapping[type[Event], ContextState]]
 
@@ -102,23 +121,87 @@ WHOLE_TEXT_CONTEXT: ContextTable = {
         Failed: ContextState.FAILED,
     },
 }
+# Text comes bit by bit; a flush ends a turn, and the context lives on. `FlushCompleted` leads out of a turn only when
+# no other flush is outstanding: `Protocol` counts them.
+_OPEN: Mapping[type[Event], ContextState] = {
+    ContextFinished: ContextState.FINISHED,
+    Failed: ContextState.FAILED,
+    CancelContext: ContextState.CANCELLED,
+    CloseContext: ContextState.CLOSING,
+    FlushContext: ContextState.REQUESTED,
+}
+STREAMED_TEXT_CONTEXT: ContextTable = {
+    ContextState.NEW: {OpenContext: ContextState.OPEN, Failed: ContextState.FAILED},
+    ContextState.OPEN: {
+        **_OPEN,
+        ContextAccepted: ContextState.OPEN,
+        SendText: ContextState.OPEN,
+        Audio: ContextState.OPEN,
+        LeaveContext: ContextState.LINGERING,
+    },
+    ContextState.REQUESTED: {
+        **_OPEN,
+        ContextAccepted: ContextState.REQUESTED,
+        SendText: ContextState.REQUESTED,
+        Audio: ContextState.SPEAKING,
+        FlushCompleted: ContextState.OPEN,
+    },
+    ContextState.SPEAKING: {
+        **_OPEN,
+        SendText: ContextState.SPEAKING,
+        Audio: ContextState.SPEAKING,
+        FlushContext: ContextState.SPEAKING,
+        FlushCompleted: ContextState.OPEN,
+    },
+    ContextState.CLOSING: {
+        ContextAccepted: ContextState.CLOSING,
+        Audio: ContextState.CLOSING,
+        FlushCompleted: ContextState.CLOSING,
+        CancelContext: ContextState.CANCELLED,
+        ContextFinished: ContextState.FINISHED,
+        Failed: ContextState.FAILED,
+    },
+    ContextState.CANCELLED: {
+        ContextAccepted: ContextState.CANCELLED,
+        Audio: ContextState.CANCELLED,
+        FlushCompleted: ContextState.LINGERING,
+        CloseContext: ContextState.CANCELLED,
+        ContextFinished: ContextState.FINISHED,
+        Failed: ContextState.FAILED,
+    },
+    ContextState.LINGERING: {
+        ContextAccepted: ContextState.LINGERING,
+        Audio: ContextState.LINGERING,
+        CloseContext: ContextState.CANCELLED,
+        ContextFinished: ContextState.FINISHED,
+        Failed: ContextState.FAILED,
+    },
+}
 # No vendor documents how a refused key looks inside a session: any of these words says it.
 _KEY_REFUSED: dict[str, type[VendorError]] = dict.fromkeys(("api key", "apikey", "unauthor", "authent"), AuthError)
 ENDED = frozenset({ContextState.FINISHED, ContextState.FAILED})
 OVER = frozenset({SessionState.STOPPED, SessionState.FAILED})
+NOT_READY = frozenset({SessionState.OPENING, SessionState.OPENING_GREETED, SessionState.JOINED})
+# The user has left these, whatever the vendor still sends.
+LEFT = frozenset({ContextState.CANCELLED, ContextState.LINGERING}) | ENDED
 
 # While a context or session is in this state, that deadline runs.
 CONTEXT_DEADLINES: Mapping[ContextState, DeadlineName] = {
     ContextState.REQUESTED: "first_audio",
     ContextState.ACCEPTED: "first_audio",
     ContextState.SPEAKING: "between_chunks",
+    ContextState.SPEAKING_BARE: "between_chunks",
+    ContextState.DRAINING: "between_chunks",
+    ContextState.CLOSING: "between_chunks",
 }
 SESSION_DEADLINES: Mapping[SessionState, DeadlineName] = {
     SessionState.OPENING: "connect",
     SessionState.OPENING_GREETED: "connect",
+    SessionState.JOINED: "connect",
     SessionState.STARTING: "connect",
     SessionState.STARTING_GREETED: "connect",
     SessionState.STOPPING: "between_chunks",
+    SessionState.STOPPING_PENDING: "between_chunks",
 }
 
 
@@ -127,6 +210,41 @@ class Grace(NamedTuple):
 
     seconds: float
     event: ServerEvent
+
+
+class ContextGrace(NamedTuple):
+    """The same for one context."""
+
+    seconds: float
+    event: Callable[[str], ServerEvent]
+
+
+class Rate(NamedTuple):
+    """At most `messages` of a kind in any `seconds`, on one socket."""
+
+    messages: int
+    seconds: float
+
+
+class Listening(NamedTuple):
+    """How the emulator is to listen. `utterance_end`, `interim_interval`: seconds. `refined`: two finals."""
+
+    language: str = "en"
+    utterance_end: float = 0.5
+    interim_interval: float | None = None
+    continuous: bool = True
+    refined: bool = False
+
+
+class Fault(Enum):
+    """What the emulator can find wrong, whatever the vendor calls it."""
+
+    AUTH = auto()
+    INVALID = auto()
+    QUOTA = auto()
+    RATE_LIMIT = auto()
+    TOO_LONG = auto()
+    FAILED = auto()
 
 
 class Dialect(ABC):
@@ -142,10 +260,19 @@ class Dialect(ABC):
     sessions: ClassVar[SessionTable] = {}
     contexts: ClassVar[ContextTable] = WHOLE_TEXT_CONTEXT
     graces: ClassVar[Mapping[SessionState, Grace]] = {}
+    context_graces: ClassVar[Mapping[ContextState, ContextGrace]] = {}
+    ended_by_close: ClassVar[frozenset[SessionState | ContextState]] = frozenset()  # a clean close is their normal end
     errors: ClassVar[Mapping[str, type[VendorError]]] = {}
     options: ClassVar[type[Any]]
     max_text: ClassVar[int] = 0  # characters of one request, for text-to-speech
     frame_seconds: ClassVar[float] = 0.02  # of one audio message, for speech-to-text
+    whole_frames: ClassVar[bool] = False  # the last audio message is filled up with silence
+    options_in_upgrade: ClassVar[bool] = False  # they cannot be chosen on a socket that is open already
+    streams_text: ClassVar[bool] = False  # contexts take text bit by bit, not one whole text
+    max_contexts: ClassVar[int | None] = None  # at once on one socket
+    max_requests: ClassVar[int | None] = None  # on one socket before another one is opened
+    drops_on_cancel: ClassVar[bool] = False  # to cancel is to end the socket, where it serves nobody else
+    rates: ClassVar[Mapping[type[ClientEvent], Rate]] = {}
     error_texts: ClassVar[dict[str, type[VendorError]]] = {}  # by words in it, where no code came
 
     @classmethod
@@ -173,6 +300,18 @@ class Dialect(ABC):
     def options_for(self, options: Any, audio: AudioFormat | None) -> Any:
         """The options with a wire format filled in that serves the caller's `audio` best."""
 
+    def upgrade_options(self, options: Any) -> dict[str, str]:
+        """CLIENT: the headers of the upgrade request that the options become, with `options_in_upgrade`."""
+        return {}
+
+    def reply(self, event: ServerEvent, key: Secret) -> ClientEvent | None:
+        """CLIENT: what is said to an event at once and without asking the user, such as the answer to a heartbeat."""
+        return None
+
+    def frame_bytes(self, wire: AudioFormat) -> int:
+        """CLIENT, speech-to-text: the length of one audio message."""
+        return round(self.frame_seconds * wire.sample_rate) * wire.frame_bytes
+
     def audio(self, data: bytes, options: Any) -> SendAudio:
         """CLIENT, speech-to-text: one frame of audio as these options want it sent."""
         return SendAudio(data)
@@ -186,9 +325,25 @@ class Dialect(ABC):
     refuses_by_http: ClassVar[bool] = False  # a bad key is refused at the upgrade, not after it
     server_ping: ClassVar[tuple[float, float] | None] = None  # the vendor pings: every so many seconds, patience
 
+    audio_in_last: ClassVar[bool] = False  # the message of an utterance's end may hold its last audio
+    key_in_band: ClassVar[bool] = False  # it comes as `Authenticate`, after the upgrade
+    fault_codes: ClassVar[Mapping[Fault, str]] = {}
+
     def greeting(self) -> Sequence[ServerEvent]:
-        """SERVER, speech-to-text: what is said before the client speaks."""
+        """SERVER: what is said before the client speaks."""
         return ()
+
+    def welcome(self) -> Sequence[ServerEvent]:
+        """SERVER: what is said to a key that came in band and is accepted."""
+        return ()
+
+    def start_of(self, headers: Mapping[str, str]) -> StartStream | Malformed | None:
+        """SERVER, speech-to-text: the start that is in the upgrade request, with `options_in_upgrade`."""
+        return None
+
+    def listening(self, options: Any) -> Listening:
+        """SERVER, speech-to-text: how these options ask to be listened to."""
+        return Listening()
 
     def started(self, options: Any) -> Sequence[ServerEvent]:
         """SERVER, speech-to-text: what is said to a start."""
@@ -198,7 +353,7 @@ class Dialect(ABC):
         """SERVER, text-to-speech: the language (BCP 47) and the speed (1.0 is normal) that are asked for."""
         return "en-US", 1.0
 
-    def remarks(self, request: Synthesize) -> Mapping[str, Any]:
+    def remarks(self, text: str, options: Any) -> Mapping[str, Any]:
         """SERVER, text-to-speech: what is said beside the first audio."""
         return {}
 
@@ -227,7 +382,7 @@ class Protocol:
     message; a message that could not be sent leaves the state as it was. Messages of contexts that are not open any
     more (late audio after a cancel), or of a session that is over (audio that crossed its end on the wire), become
     None and are counted in `late_messages`; message types that nobody knows pass as `Unknown`, counted in
-    `unknown_messages`.
+    `unknown_messages`. `flushes` counts, by context, what was flushed and is not completed.
     """
 
     def __init__(self, dialect: Dialect, role: Role) -> None:
@@ -235,12 +390,15 @@ class Protocol:
         self.role = role
         self.session_state = dialect.initial
         self.contexts: dict[str, ContextState] = {}
+        self.flushes: Counter[str] = Counter()
         self.late_messages = 0
         self.unknown_messages = 0
 
     def receive(self, payload: bytes, *, text: bool) -> Event | None:
         """Takes one wire message from the peer; None when it is late and to be dropped."""
         event = self.dialect.decode(payload, text=text, role=self.role)
+        if getattr(event, "context_id", None) == CURRENT:
+            event = replace(event, context_id=self._current())  # type: ignore[call-arg] # it has one
         return self.received(event)
 
     def received(self, event: Event) -> Event | None:
@@ -256,10 +414,10 @@ class Protocol:
         if self._is_late(event):
             self.late_messages += 1
             return None
-        cancelled = self._context_of(event) is ContextState.CANCELLED
+        state = self._context_of(event)
         self._step(event, self._following(event))
-        self.late_messages += cancelled
-        return None if cancelled else event
+        self.late_messages += state is ContextState.CANCELLED or (state in LEFT and isinstance(event, Audio))
+        return None if state in LEFT else event
 
     def send(self, event: Event) -> str | bytes | None:
         """Steps the tables for an event of ours and gives its wire message."""
@@ -270,6 +428,17 @@ class Protocol:
         message = self.dialect.encode(event)
         self._step(event, following)
         return message
+
+    def _current(self) -> str:
+        """Which context a message is about that names none: the first that is at work, else the first there is."""
+        at_work = [name for name, state in self.contexts.items() if state in CONTEXT_DEADLINES]
+        return next(iter(at_work or self.contexts), CURRENT)
+
+    def allows(self, event: type[Event], context_id: str | None = None) -> bool:
+        """True if the table has such an event in the state of the session or of a context."""
+        if context_id is None:
+            return event in self.dialect.sessions.get(self.session_state, {})
+        return event in self.dialect.contexts.get(self.contexts.get(context_id, ContextState.NEW), {})
 
     def _is_late(self, event: Event) -> bool:
         state = self._context_of(event)
@@ -292,6 +461,8 @@ class Protocol:
             following = self.dialect.contexts.get(state, {}).get(type(event))
         if following is None:
             raise self._ill_timed(event, state or self.session_state)
+        if isinstance(event, FlushCompleted) and self.flushes[event.context_id] > 1:
+            return ContextState.REQUESTED if following is ContextState.OPEN else state or following
         return following
 
     def _step(self, event: Event, following: SessionState | ContextState) -> None:
@@ -301,8 +472,10 @@ class Protocol:
         context_id: str = getattr(event, "context_id")  # noqa: B009 - an event that steps a context names it
         if following in ENDED:
             self.contexts.pop(context_id, None)
-        else:
-            self.contexts[context_id] = following
+            self.flushes.pop(context_id, None)
+            return
+        self.contexts[context_id] = following
+        self.flushes[context_id] += isinstance(event, FlushContext) - isinstance(event, FlushCompleted)
 
     def _ill_timed(self, event: Event, state: Enum) -> ProtocolError:
         return ProtocolError(

@@ -1,7 +1,7 @@
-"""The user's API on trio.
+"""The user's way in, on trio: sessions with a vendor.
 
-`TTS` and `STT` own their links (sockets) inside one nursery, so that nothing outlives `async with`. The user's
-`Speech`, `SpeechContext` and `SttStream` read their inbox of the connection. Every wait here can be cancelled.
+`TTS` and `STT` own their links (sockets) inside one nursery, so that nothing outlives `async with`; what they give
+the user is in `speech.py` and `recognition.py`. Every wait here can be cancelled.
 """
 
 from __future__ import annotations
@@ -10,46 +10,32 @@ import os
 import re
 import ssl
 import uuid
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
 import trio
 
-from voicecore.audio import AudioChunk, AudioFormat
+from voicecore.audio import AudioFormat
 from voicecore.connection import Connection
 from voicecore.deadlines import Deadlines
-from voicecore.errors import AuthError, ConfigurationError, DeadlineError, StateError, VoicecoreError
-from voicecore.events import (
-    CancelContext,
-    ClassifyVoice,
-    ConfigureStream,
-    ContextFinished,
-    Failed,
-    Probe,
-    StartStream,
-    StopStream,
-    StreamStopped,
-    Synthesize,
-    Transcript,
-    VoiceClassified,
-)
+from voicecore.errors import AuthError, ConfigurationError, DeadlineError, VoicecoreError
+from voicecore.events import ClassifyVoice, Failed, OpenContext, Synthesize, VoiceClassified
 from voicecore.inbox import MAX_BUFFERED_SECONDS
 from voicecore.link import Link
 from voicecore.nursery import flat_nursery
-from voicecore.protocol import Dialect, Protocol, Role, SessionState
+from voicecore.protocol import Dialect, Protocol, Role
+from voicecore.recognition import SttStream
 from voicecore.secret import Secret
-from voicecore.sentences import SentenceCutter
-from voicecore.streams import Metrics, SpeechDecoder, StreamEncoder
+from voicecore.speech import SentenceContext, Speech, SpeechContext, StreamedContext
 from voicecore.transport import check_url, open_stream
 from voicecore.vendors import find_dialect
-from voicecore.vendors.options import expect_text
+from voicecore.vendors.options import expect_one_of, expect_range, expect_text
 
 DEFAULT_OUTPUT = AudioFormat("pcm_s16le", 16_000)
 DEFAULT_INPUT = AudioFormat("pcm_s16le", 16_000)
+MAX_CONNECTIONS = 4  # of a session, with a vendor that serves one utterance at a time on each
 
 _S = TypeVar("_S", "TTS", "STT")
 OpenStream = Callable[[str, "ssl.SSLContext | None"], Awaitable[trio.abc.Stream]]
@@ -64,19 +50,27 @@ def connect_tts(
     ssl_context: ssl.SSLContext | None = None,
     max_buffered: float = MAX_BUFFERED_SECONDS,
     allow_plaintext: bool = False,
+    on_limit: Literal["wait", "raise"] = "wait",
+    max_connections: int = MAX_CONNECTIONS,
     open_stream: OpenStream = open_stream,
 ) -> AbstractAsyncContextManager[TTS]:
     """A text-to-speech session with a vendor, for `async with`.
 
     The key comes from `api_key` or the vendor's environment variable; `url` is the whole URL, else the vendor's
     variable, else the vendor's own. `max_buffered` bounds, in seconds of audio, what may wait for a slow consumer of
-    one context. Raises `ConfigurationError` (a `ValueError`) at once for a missing key or a bad argument. Entering
-    connects, and raises `AuthError`, `ConnectionFailedError`, `TlsError` or `DeadlineError`; cancelling that leaves
-    nothing behind.
+    one context. A request over a limit of the vendor waits or, with `on_limit="raise"`, raises `RateLimitError` with
+    `retry_after`. A vendor that serves one utterance at a time on a connection gets up to `max_connections` of them;
+    further requests wait for a free one. Raises `ConfigurationError` (a `ValueError`) at once for a missing key or a
+    bad argument. Entering connects, and raises `AuthError`, `ConnectionFailedError`, `TlsError` or `DeadlineError`;
+    cancelling that leaves nothing behind.
     """
     dialect, whole_url, key = _find(vendor, "tts", api_key, url, allow_plaintext)
     limits = deadlines or Deadlines()
-    settings = _Settings(dialect, key, whole_url, limits, max_buffered, ssl_context, open_stream)
+    expect_one_of("on_limit", on_limit, ("wait", "raise"))
+    expect_range("max_connections", max_connections, 1, 1000, whole=True)
+    settings = _Settings(
+        dialect, key, whole_url, limits, max_buffered, ssl_context, open_stream, on_limit, max_connections
+    )
     return _session(lambda nursery: TTS(settings, nursery))
 
 
@@ -109,6 +103,8 @@ class _Settings:
     max_buffered: float
     ssl_context: ssl.SSLContext | None
     open_stream: OpenStream
+    on_limit: Literal["wait", "raise"] = "wait"
+    max_connections: int = 1
 
 
 def _find(
@@ -142,27 +138,26 @@ class _Session:
     """What text-to-speech and speech-to-text share: links to one vendor, opened when needed, closed together."""
 
     def __init__(self, settings: _Settings, nursery: trio.Nursery) -> None:
+        self.dialect = settings.dialect
         self._settings = settings
         self._nursery = nursery
-        self._links: set[Link] = set()
-        self._link: Link | None = None
-
-    async def _open(self) -> None:
-        self._link = await self._new_link()
+        self._links: dict[Link, None] = {}  # in the order of their opening
+        self._changed = trio.lowlevel.ParkingLot()  # something happened to a link
+        self._refusal: Callable[[], VoicecoreError] | None = None
 
     async def _close(self) -> None:
         async with trio.open_nursery() as nursery:
             for link in tuple(self._links):
                 nursery.start_soon(link.close)
 
-    async def _new_link(self) -> Link:
+    async def _new_link(self, options: Any = None) -> Link:
         """Opens a connection and waits until the vendor accepts work."""
         began = trio.current_time()
         stream = await self._open_stream()
-        connection = self._new_connection()
+        connection = self._new_connection(options)
         connection.start(began)
-        link = Link(connection, stream)
-        self._links.add(link)
+        link = Link(connection, stream, self._changed)
+        self._links[link] = None
         self._nursery.start_soon(self._run_link, link)
         try:
             await link.wait_ready()
@@ -171,28 +166,50 @@ class _Session:
             raise
         return link
 
-    def _new_connection(self) -> Connection:
+    def _new_connection(self, options: Any) -> Connection:
         """In a frame of its own: the key is in the URL or the headers, and no frame of a traceback may hold it."""
-        settings = self._settings
-        url, headers = settings.dialect.upgrade(settings.url, settings.key)
-        protocol = Protocol(settings.dialect, Role.CLIENT)
-        return Connection(protocol, url, headers, deadlines=settings.deadlines, buffered_seconds=settings.max_buffered)
+        settings, dialect = self._settings, self.dialect
+        url, headers = dialect.upgrade(settings.url, settings.key)
+        if dialect.options_in_upgrade:
+            headers |= dialect.upgrade_options(options)
+        return Connection(
+            Protocol(dialect, Role.CLIENT),
+            url,
+            headers,
+            key=settings.key,
+            deadlines=settings.deadlines,
+            buffered_seconds=settings.max_buffered,
+        )
 
     async def _open_stream(self) -> trio.abc.Stream:
         limit = self._settings.deadlines.connect
         with trio.move_on_after(limit):
             return await self._settings.open_stream(self._settings.url, self._settings.ssl_context)
-        vendor = self._settings.dialect.vendor
+        vendor = self.dialect.vendor
         raise DeadlineError(f"{vendor}: deadline connect: no connection within {limit:g} s", "connect", limit)
 
     async def _run_link(self, link: Link) -> None:
         try:
             await link.run()
         finally:
-            self._links.discard(link)
+            self._note_refusal(link)
+            self._links.pop(link, None)
+            self._changed.unpark_all()
+
+    def _note_refusal(self, link: Link) -> None:
+        error = link.connection.error
+        if error is not None and isinstance(error(), AuthError):
+            self._refusal = error
+
+    def _raise_refusal(self) -> None:
+        """A key that was refused once is refused again: no other connection is opened with it."""
+        for link in self._links:
+            self._note_refusal(link)
+        if self._refusal is not None:
+            raise self._refusal()
 
     def _options(self, options: Any) -> Any:
-        kind = self._settings.dialect.options
+        kind = self.dialect.options
         if options is None:
             return kind()
         if not isinstance(options, kind):
@@ -222,9 +239,8 @@ class TTS(_Session):
         None for the vendor's own bytes. Raises `ConfigurationError` or `TextTooLongError` at once. Leaving the block
         early cancels the context at the vendor; its later audio is dropped.
         """
-        dialect = self._settings.dialect
-        expect_text("text", text, dialect.max_text)
-        return Speech(self, text, voice, output, dialect.options_for(self._options(options), output))
+        expect_text("text", text, self.dialect.max_text)
+        return Speech(self, text, voice, output, self.dialect.options_for(self._options(options), output))
 
     def context(
         self,
@@ -234,8 +250,9 @@ class TTS(_Session):
         options: Any = None,
     ) -> SpeechContext:
         """Speaks text that arrives bit by bit: see `SpeechContext`. Arguments as for `synthesize`."""
-        chosen = self._settings.dialect.options_for(self._options(options), output)
-        return SpeechContext(self, voice, output, chosen)
+        chosen = self.dialect.options_for(self._options(options), output)
+        kind = StreamedContext if self.dialect.streams_text else SentenceContext
+        return kind(self, voice, output, chosen)
 
     async def classify_voice(self, wav: bytes) -> Mapping[str, Any]:
         """Deepdub: what the vendor's classifier says of a voice, e.g. `{"gender": "female", ...}`.
@@ -245,12 +262,12 @@ class TTS(_Session):
         to skip.
         """
         async with self._classifying:  # the answer does not say which question it is for
-            link = await self._ready_link()
+            link = await self._lease()
             link.send(ClassifyVoice(str(uuid.uuid4()), bytes(wav)))
             limit = self._settings.deadlines.first_audio
             with trio.move_on_after(limit):
                 return await self._classification(link)
-            text = f"{self._settings.dialect.vendor}: deadline first_audio: no answer within {limit:g} s"
+            text = f"{self.dialect.vendor}: deadline first_audio: no answer within {limit:g} s"
             raise DeadlineError(text, "first_audio", limit)
 
     async def _classification(self, link: Link) -> Mapping[str, Any]:
@@ -259,181 +276,54 @@ class TTS(_Session):
                 case VoiceClassified(details):
                     return details
                 case Failed() as failed:
-                    raise self._settings.dialect.error_of(failed)
+                    raise self.dialect.error_of(failed)
 
-    async def _ready_link(self) -> Link:
-        """The session's connection, opened again if the vendor closed it or a deadline did."""
-        async with self._opening:
-            link = self._link
-            if link is not None and not link.connection.usable and link.connection.error is not None:
-                error = link.connection.error()
-                if isinstance(error, AuthError):
-                    raise error  # accepted, then refused: opening another one would be refused again
-            if link is None or not link.connection.usable:
-                link = self._link = await self._new_link()
-            return link
+    async def _open(self) -> None:
+        await self._lease()
 
+    async def _lease(self) -> Link:
+        """A connection with room for one more request, which is to be sent at once.
 
-class Speech:
-    """One utterance. Iterate it inside its `async with` block; `metrics` tell how it went.
+        Opens one where that is allowed, else waits for the first that is free; and waits for the vendor's limits.
+        Raises `DeadlineError` when that takes as long as a whole utterance may.
+        """
+        limit = self._settings.deadlines.total
+        with trio.move_on_after(limit):
+            while True:
+                link = await self._link_with_room()
+                now = trio.current_time()
+                at = max(link.connection.allowed_at(kind, now) for kind in (Synthesize, OpenContext))
+                if at <= now or self._settings.on_limit == "raise":
+                    return link  # the connection refuses what is over the limit
+                await trio.sleep_until(at)
+        text = f"{self.dialect.vendor}: deadline total: no connection was free within {limit:g} s"
+        raise DeadlineError(text, "total", limit)
 
-    Raises, one at a time: `VendorError` and its kinds, `DeadlineError`, `ConnectionLostError`, `ProtocolError`,
-    `CodecError`. It ends without an error only when the vendor said that it is complete.
-    """
-
-    def __init__(self, tts: TTS, text: str, voice: str | None, output: AudioFormat | None, options: Any) -> None:
-        self.context_id = str(uuid.uuid4())
-        self.metrics = Metrics(float("nan"))
-        self._tts = tts
-        self._text = text
-        self._voice = voice
-        self._options = options
-        self._wire = tts._settings.dialect.wire_format(options)
-        self._decoder = SpeechDecoder(self.context_id, self._wire, output, self.metrics)
-        self._link: Link | None = None
-        self._ended = False
+    async def _link_with_room(self) -> Link:
+        while True:
+            async with self._opening:
+                self._raise_refusal()
+                live = [link for link in self._links if link.connection.usable]
+                for link in live:
+                    if link.connection.has_room:
+                        return link
+                    if link.connection.retired and link.connection.idle:
+                        link.begin_close()
+                if sum(not link.connection.retired for link in live) < self._most_links:
+                    return await self._new_link()
+            await self._changed.park()
 
     @property
-    def details(self) -> Mapping[str, Any]:
-        """What else the vendor said with the audio, such as Deepdub's `diacritized` text."""
-        return self._decoder.details
-
-    async def __aenter__(self) -> Self:
-        """Sends the request. Cancelling it leaves nothing behind."""
-        if self._link is not None or self._ended:
-            raise StateError("a Speech can be entered once")
-        link = await self._tts._ready_link()
-        self.metrics.requested_at = trio.current_time()
-        request = Synthesize(self.context_id, self._text, self._voice, self._options)
-        link.send(request, byte_rate=self._wire.byte_rate)
-        self._link = link
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.cancel()
-
-    async def cancel(self) -> None:
-        """Stops the utterance; iteration ends. Does nothing once it has ended. Never waits."""
-        link, self._link = self._link, None
-        if link is None:
-            return
-        if not self._ended and link.connection.is_open(self.context_id):
-            link.send(CancelContext(self.context_id))
-        self._ended = True
-        link.forget(self.context_id)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> AudioChunk:
-        """The next chunk. Cancelling it loses nothing."""
-        while not self._ended:
-            link = self._link
-            if link is None:
-                raise StateError("a Speech is iterated inside its `async with` block")
-            try:
-                received = await link.next(self.context_id)
-            except VoicecoreError:
-                if self._link is not link:  # cancelled by another task meanwhile
-                    break
-                raise
-            self._ended = isinstance(received.event, ContextFinished)
-            chunk = self._decoder.decode(received)
-            if chunk is not None:
-                return chunk
-        raise StopAsyncIteration
-
-
-class SpeechContext:
-    """Text in bit by bit, audio out in the order of the text.
-
-    A sentence is spoken as soon as it is complete; `flush` speaks what is left and ends the turn. One iteration
-    covers one turn: it ends with the last sample of what came before the `flush`. Iterate again for the next turn.
-    Sending and iterating may be in different tasks.
-    """
-
-    def __init__(self, tts: TTS, voice: str | None, output: AudioFormat | None, options: Any) -> None:
-        self.context_id = str(uuid.uuid4())
-        self.metrics: list[Metrics] = []
-        self._tts = tts
-        self._arguments = (voice, output, options)
-        self._cutter = SentenceCutter(tts._settings.dialect.max_text)
-        self._parts: deque[Speech | None] = deque()  # None: the end of a turn
-        self._news = trio.lowlevel.ParkingLot()
-        self._sequence = 0
-        self._open = False
-
-    async def __aenter__(self) -> Self:
-        self._open = True
-        await trio.lowlevel.checkpoint()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.cancel()
-
-    async def send_text(self, text: str) -> None:
-        """Adds text. Cancelling it may leave sentences unspoken: leave the block then."""
-        self._expect_open()
-        await self._speak(self._cutter.feed(text))
-
-    async def flush(self) -> None:
-        """Speaks what is left and ends the turn. Cancelling it may leave the turn without its end."""
-        self._expect_open()
-        await self._speak(self._cutter.flush())
-        self._parts.append(None)
-        self._news.unpark_all()
-
-    async def cancel(self) -> None:
-        """Stops everything that is being spoken; no audio of it is delivered any more. Never waits."""
-        self._open = False
-        parts, self._parts = self._parts, deque()
-        for part in parts:
-            if part is not None:
-                await part.cancel()
-        self._news.unpark_all()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> AudioChunk:
-        """The next chunk of this turn. Cancelling it loses nothing."""
-        while True:
-            while not self._parts:
-                if not self._open:
-                    raise StopAsyncIteration
-                await self._news.park()
-            part = self._parts[0]
-            if part is None:
-                self._parts.popleft()
-                raise StopAsyncIteration
-            async for chunk in part:
-                numbered = replace(chunk, context_id=self.context_id, sequence=self._sequence)
-                self._sequence += 1
-                return numbered
-            if self._parts and self._parts[0] is part:
-                self._parts.popleft()
-            await part.cancel()
-
-    async def _speak(self, sentences: list[str]) -> None:
-        for sentence in sentences:
-            if sentence.strip():
-                part = await Speech(self._tts, sentence, *self._arguments).__aenter__()
-                self.metrics.append(part.metrics)
-                self._parts.append(part)
-                self._news.unpark_all()
-        await trio.lowlevel.checkpoint()
-
-    def _expect_open(self) -> None:
-        if not self._open:
-            raise StateError("text is sent inside the `async with` block, before cancel()")
+    def _most_links(self) -> int:
+        return 1 if self.dialect.max_contexts is None else self._settings.max_connections
 
 
 class STT(_Session):
     """A speech-to-text session. Each `stream` has a connection of its own; the first is open already."""
+
+    async def _open(self) -> None:
+        self._first_options = self.dialect.options_for(self.dialect.options(), DEFAULT_INPUT)
+        self._first: Link | None = await self._new_link(self._first_options)
 
     def stream(
         self,
@@ -448,108 +338,14 @@ class STT(_Session):
         `LanguageChanged`, ...). Raises `ConfigurationError` at once. Leaving the block before the end drops the
         connection, and with it what was not recognised yet.
         """
-        chosen = self._settings.dialect.options_for(self._options(options), input)
+        chosen = self.dialect.options_for(self._options(options), input)
         return SttStream(self, input, chosen, include_events)
 
-    async def _take_link(self) -> Link:
-        link, self._link = self._link, None
+    async def _take_link(self, options: Any) -> Link:
+        """A connection of its own for a session: the first, if it is still good and the options can be chosen there."""
+        link, self._first = self._first, None
         if link is not None and link.connection.usable:
-            return link
-        return await self._new_link()
-
-
-class SttStream:
-    """One recognition session. Sending and iterating may be in different tasks.
-
-    Iteration ends when the vendor said that the session is over, after `finish()`; every other end is an error.
-    """
-
-    def __init__(self, stt: STT, source: AudioFormat, options: Any, include_events: bool) -> None:
-        dialect = stt._settings.dialect
-        self.summary: StreamStopped | None = None
-        self._stt = stt
-        self._dialect = dialect
-        self._options = options
-        self._include_events = include_events
-        self._encoder = StreamEncoder(source, dialect.wire_format(options), dialect.frame_seconds)
-        self._link: Link | None = None
-        self._finished = False
-
-    async def __aenter__(self) -> Self:
-        """Starts the session and waits until the vendor takes audio. Cancelling it drops the connection."""
-        if self._link is not None or self.summary is not None:
-            raise StateError("an SttStream can be entered once")
-        link = await self._stt._take_link()
-        try:
-            link.send(StartStream(self._options))
-            while link.connection.protocol.session_state is not SessionState.STREAMING:
-                await link.next()
-        except BaseException:
-            link.abort()
-            raise
-        self._link = link
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        link, self._link = self._link, None
-        if link is None:
-            return
-        if self.summary is None:
-            link.abort()
-        else:
-            await link.close()
-
-    async def send(self, frame: Any) -> None:
-        """Sends audio: any buffer in the stream's input format, of any length.
-
-        Waits while the socket is behind. Cancelling it loses nothing that was taken: the frame is either queued
-        whole or, when the cancel comes before, not at all.
-        """
-        link = self._sending()
-        await link.wait_writable()
-        for piece in self._encoder.encode(frame):
-            link.send(self._dialect.audio(piece, self._options))
-
-    async def finish(self) -> None:
-        """Says that no more audio comes: the vendor answers what is pending and ends. Never waits long."""
-        link = self._sending()
-        await link.wait_writable()
-        self._finished = True
-        silence = self._dialect.trailing_silence(self._options)
-        for piece in self._encoder.flush(silence):
-            link.send(self._dialect.audio(piece, self._options))
-        link.send(StopStream())
-
-    async def configure(self, **changes: Any) -> None:
-        """Changes a running session, e.g. `languages=["hi"]`, `continuous_mode=False`."""
-        self._sending().send(ConfigureStream(changes))
-        await trio.lowlevel.checkpoint()
-
-    async def probe(self) -> None:
-        """Sends a latency probe; its answer is a `ProbeAnswered` among the events."""
-        self._sending().send(Probe())
-        await trio.lowlevel.checkpoint()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Any:
-        """The next transcript (or event). Cancelling it loses nothing."""
-        while self.summary is None:
-            if self._link is None:
-                raise StateError("an SttStream is iterated inside its `async with` block")
-            event = (await self._link.next()).event
-            if isinstance(event, StreamStopped):
-                self.summary = event
-            elif isinstance(event, Transcript) or self._include_events:
-                return event
-        raise StopAsyncIteration
-
-    def _sending(self) -> Link:
-        if self._link is None:
-            raise StateError("an SttStream is used inside its `async with` block")
-        if self._finished:
-            raise StateError("nothing can be sent after finish()")
-        return self._link
+            if not self.dialect.options_in_upgrade or options == self._first_options:
+                return link
+            link.begin_close()
+        return await self._new_link(options)

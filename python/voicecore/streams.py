@@ -12,7 +12,7 @@ import numpy as np
 
 from voicecore.audio import AudioChunk, AudioFormat
 from voicecore.codec import Transcoder
-from voicecore.events import Audio, ContextFinished
+from voicecore.events import Audio, ContextFinished, FlushCompleted, GenerationFinished
 from voicecore.inbox import Received
 
 
@@ -55,13 +55,15 @@ class Metrics:
 class SpeechDecoder:
     """Events of one context -> chunks in the output format. `output` None passes the vendor's own bytes."""
 
-    def __init__(self, context_id: str, wire: AudioFormat, output: AudioFormat | None, metrics: Metrics) -> None:
+    def __init__(
+        self, context_id: str, wire: AudioFormat, output: AudioFormat | None, metrics: Metrics, sequence: int = 0
+    ) -> None:
+        self.sequence = sequence  # of the next chunk
         self.format = output or wire
         self.details: dict[str, Any] = {}
         self._context_id = context_id
         self._transcoder = None if output is None else Transcoder(wire, output)
         self._metrics = metrics
-        self._sequence = 0
 
     def decode(self, received: Received) -> AudioChunk | None:
         """The chunk that an event makes; None when it holds no sound yet."""
@@ -69,7 +71,9 @@ class SpeechDecoder:
             case Audio(_, data, _, extra):
                 self.details.update(extra)
                 return self._chunk(self._samples(data), data, received.at)
-            case ContextFinished(_, data):
+            case GenerationFinished(_, data) if data:
+                return self._chunk(self._samples(data), data, received.at)
+            case ContextFinished(_, data) | FlushCompleted(_, data):
                 self._metrics.finished_at = received.at
                 parts = [self._samples(data)] if data else []
                 if self._transcoder is not None:
@@ -90,8 +94,8 @@ class SpeechDecoder:
         metrics.bytes_received += len(data)
         if not len(samples):
             return None
-        chunk = AudioChunk(samples, self.format, self._context_id, self._sequence)
-        self._sequence += 1
+        chunk = AudioChunk(samples, self.format, self._context_id, self.sequence)
+        self.sequence += 1
         metrics.chunks += 1
         metrics.audio_seconds += chunk.duration
         metrics.arrivals.append(Arrival(at - metrics.requested_at, chunk.duration))
@@ -103,13 +107,17 @@ _SILENCE = {"mulaw": b"\xff", "alaw": b"\xd5", "pcm_s16le": bytes(2), "pcm_f32le
 
 
 class StreamEncoder:
-    """The caller's audio -> frames of `frame_seconds` in the wire format, with what is left over carried."""
+    """The caller's audio -> frames of `frame_bytes` in the wire format, with what is left over carried.
 
-    def __init__(self, source: AudioFormat, wire: AudioFormat, frame_seconds: float) -> None:
+    `whole`: the last frame is filled up with silence, else it may be short.
+    """
+
+    def __init__(self, source: AudioFormat, wire: AudioFormat, frame_bytes: int, *, whole: bool = False) -> None:
         self._transcoder = Transcoder(source, wire)
         self._wire = wire
         self._silence = _SILENCE[wire.encoding] * (wire.frame_bytes // len(_SILENCE[wire.encoding]))
-        self._frame_bytes = round(frame_seconds * wire.sample_rate) * wire.frame_bytes
+        self._frame_bytes = frame_bytes
+        self._whole = whole
         self._carry = bytearray()
 
     def encode(self, data: Any) -> list[bytes]:
@@ -121,9 +129,11 @@ class StreamEncoder:
         return frames
 
     def flush(self, silence: float = 0.0) -> list[bytes]:
-        """The rest, the resampler's tail included, then `silence` seconds of it; the last frame may be short."""
+        """The rest, the resampler's tail included, then `silence` seconds of it."""
         self._carry += self._transcoder.flush().tobytes()
         self._carry += self._silence * round(silence * self._wire.sample_rate)
+        if self._whole and (missing := -len(self._carry) % self._frame_bytes):
+            self._carry += self._silence * (missing // self._wire.frame_bytes)
         frames = self.encode(b"")
         rest = bytes(self._carry)
         self._carry.clear()

@@ -7,7 +7,7 @@ import pytest
 from voicecore.emulator.peer import Gone, Peer
 from voicecore.events import Transcript
 from voicecore.protocol import OVER, Protocol, Role, SessionState
-from voicecore.vendors.sixtydb import SixtydbStt
+from voicecore.vendors.sixtydb.stt import SixtydbStt
 
 
 @pytest.mark.parametrize("state", sorted(OVER, key=lambda state: state.name))

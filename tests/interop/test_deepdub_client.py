@@ -57,7 +57,7 @@ async def spoken(text: str, rate: int) -> np.ndarray:
 @pytest.mark.parametrize("frames", ["binary", "text"])
 @pytest.mark.parametrize("last", ["in_last", "before_last"])
 async def test_every_format_it_can_ask_for(frames, last):
-    profile = Profile(deepdub_frames=frames, deepdub_last_audio=last)
+    profile = Profile(deepdub_frames=frames, last_audio=last)
     wav, headerless, s16le, mulaw = await ask(
         [
             request(format="wav", sample_rate=16000),

@@ -30,8 +30,8 @@ from voicecore.deadlines import Deadlines
 from voicecore.events import ServerEvent
 from voicecore.protocol import Dialect, Protocol, Role
 from voicecore.secret import Secret
-from voicecore.vendors.deepdub import DeepdubOpen
-from voicecore.vendors.sixtydb import SixtydbStt
+from voicecore.vendors.deepdub.open import DeepdubOpen
+from voicecore.vendors.sixtydb.stt import SixtydbStt
 
 KEY = "key-that-must-not-show"
 DIALECTS: dict[str, type[Dialect]] = {"deepdub": DeepdubOpen, "60db": SixtydbStt}

@@ -41,7 +41,7 @@ from voicecore.events import (
 )
 from voicecore.protocol import Protocol, Role
 from voicecore.secret import Secret
-from voicecore.vendors.deepdub import (
+from voicecore.vendors.deepdub.open import (
     MAX_TEXT,
     SAMPLE_RATES,
     WAV_HEADER_BYTES,
@@ -523,8 +523,8 @@ def test_an_answer_goes_out_as_the_vendor_says_it(event, message):
 
 
 def test_diacritized_text_comes_when_it_was_asked_for():
-    asked, not_asked = (Synthesize(ID, "x", None, DeepdubOptions(output_diacritized=on)) for on in (True, None))
-    assert (OPEN.remarks(asked), OPEN.remarks(not_asked)) == ({"diacritized": "x"}, {})
+    asked, not_asked = (DeepdubOptions(output_diacritized=on) for on in (True, None))
+    assert (OPEN.remarks("x", asked), OPEN.remarks("x", not_asked)) == ({"diacritized": "x"}, {})
 
 
 def test_the_manner_of_speech():

@@ -42,7 +42,7 @@ from voicecore.events import (
 )
 from voicecore.protocol import Protocol, Role, SessionState
 from voicecore.secret import Secret
-from voicecore.vendors.sixtydb import SAMPLE_RATES, RecognitionContext, SixtydbStt, SixtydbSttOptions
+from voicecore.vendors.sixtydb.stt import SAMPLE_RATES, RecognitionContext, SixtydbStt, SixtydbSttOptions
 
 STT = SixtydbStt()
 CONNECTING = {"connecting": True, "message": "Authenticating...", "timestamp": 1775465918269}

@@ -17,8 +17,8 @@ from support.wire import Wire, client
 from voicecore.errors import QuotaError, RateLimitError, VendorError
 from voicecore.events import Event, Malformed, Synthesize, Unknown
 from voicecore.protocol import Protocol, Role, SessionState
-from voicecore.vendors.deepdub import DeepdubOpen
-from voicecore.vendors.sixtydb import SixtydbStt
+from voicecore.vendors.deepdub.open import DeepdubOpen
+from voicecore.vendors.sixtydb.stt import SixtydbStt
 
 FOLDER = Path(__file__).parent.parent / "transcripts"
 VENDORS = {"deepdub": ("deepdub", DeepdubOpen), "60db-stt": ("60db", SixtydbStt)}

@@ -26,7 +26,8 @@ from voicecore.codec import Transcoder
 from voicecore.errors import ConfigurationError, VoicecoreError
 from voicecore.events import Transcript
 from voicecore.protocol import Dialect
-from voicecore.session import SttStream, connect_stt, connect_tts
+from voicecore.recognition import SttStream
+from voicecore.session import connect_stt, connect_tts
 from voicecore.streams import Arrival, Metrics
 from voicecore.vendors import DIALECTS
 

@@ -77,7 +77,7 @@ class Frames(StrEnum):
 
 
 class LastAudio(StrEnum):
-    """Where Deepdub's last audio travels."""
+    """Where the last audio of an utterance travels."""
 
     IN_LAST = "in-last"
     BEFORE_LAST = "before-last"
@@ -102,8 +102,9 @@ def emulate(
     handshake: Annotated[Handshake, typer.Option(help="When 60db says `connected`.")] = Handshake.AFTER_START,
     envelope: Annotated[Envelope, typer.Option(help="The form of 60db's `connection_established`.")] = Envelope.OBJECT,
     deepdub_frames: Annotated[Frames, typer.Option(help="The frames of Deepdub's audio messages.")] = Frames.BINARY,
-    deepdub_last_audio: Annotated[
-        LastAudio, typer.Option(help="Deepdub's last audio: with the end, or in a message before it.")
+    last_audio: Annotated[
+        LastAudio,
+        typer.Option(help="The last audio: with the end, where the vendor allows it, or in a message before it."),
     ] = LastAudio.IN_LAST,
     max_contexts: Annotated[
         int | None, typer.Option(min=1, help="Refuse more utterances at once on one connection.")
@@ -128,7 +129,7 @@ def emulate(
         chunk_seconds=chunk_seconds,
         pace=pace,
         deepdub_frames=_underscored(deepdub_frames),
-        deepdub_last_audio=_underscored(deepdub_last_audio),
+        last_audio=_underscored(last_audio),
         sixtydb_handshake=_underscored(handshake),
         sixtydb_envelope=_underscored(envelope),
     )

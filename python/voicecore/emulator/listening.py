@@ -17,6 +17,7 @@ from voicecore.emulator.worker import EngineError
 from voicecore.errors import MessageError, ProtocolError
 from voicecore.events import (
     ConfigureStream,
+    Event,
     Failed,
     LanguageChanged,
     Malformed,
@@ -31,10 +32,9 @@ from voicecore.events import (
     Transcript,
     Unknown,
 )
+from voicecore.protocol import Fault, Listening
 
 EARS_RATE = 16_000
-SHORTEST_SILENCE_MS = 300  # the vendor clamps smaller values silently
-DEFAULT_SILENCE_MS = 500
 COST_PER_SECOND = 0.00000833
 NOTHING_HEARD = {"processing_mode": "speech_end_no_result"}
 
@@ -42,21 +42,26 @@ NOTHING_HEARD = {"processing_mode": "speech_end_no_result"}
 class Listener:
     """Serves one client: `start`, audio, `stop`, and the transcripts between."""
 
-    def __init__(self, peer: Peer, ears: Ears, profile: Profile, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, peer: Peer, ears: Ears, profile: Profile, nursery: trio.Nursery, start: StartStream | Malformed | None
+    ) -> None:
+        """`start`: what the upgrade request said of it, with a vendor that has it there."""
         self._peer = peer
         self._ears = ears
         self._profile = profile
         self._nursery = nursery
         self._dialect = peer.protocol.dialect
+        self._start = start
         self._continuous = True
+        self._silence = 0.0
         self._seconds = 0.0
 
     async def run(self) -> None:
-        """Greets, waits for `start`, then serves the session until it is over or the client goes (`Gone`)."""
+        """Greets, waits for the start, then serves the session until it is over or the client goes (`Gone`)."""
         for event in self._dialect.greeting():
             await self._peer.say(event)
         if self._profile.no_credit:
-            await self._fail("INSUFFICIENT_CREDITS", "Insufficient credits", 1008)
+            await self._fail(Fault.QUOTA, "Insufficient credits", 1008)
             return
         start = await self._expect_start()
         if start is not None:
@@ -65,30 +70,34 @@ class Listener:
             await self._serve(start.options)
 
     async def _expect_start(self) -> StartStream | None:
-        try:
-            event = await self._peer.hear()
-        except (MessageError, ProtocolError) as error:
-            event = Malformed(None, "INVALID_REQUEST", str(error))
-        match event:
-            case StartStream():
-                return event
-            case Malformed(_, code, message):
-                await self._fail(code, message, 1008)
+        match self._start or await self._hear_start():
+            case StartStream() as start:
+                if self._start is not None:
+                    self._peer.protocol.received(start)
+                return start
+            case Malformed(_, _, message):
+                await self._fail(Fault.INVALID, message, 1008)
             case _:
-                await self._fail("INVALID_REQUEST", "expected start", 1008)
+                await self._fail(Fault.INVALID, "expected start", 1008)
         return None
 
+    async def _hear_start(self) -> Event:
+        try:
+            return await self._peer.hear()
+        except (MessageError, ProtocolError) as error:
+            return Malformed(None, "", str(error))
+
     async def _serve(self, options: Any) -> None:
-        silence = max(options.utterance_end_ms or DEFAULT_SILENCE_MS, SHORTEST_SILENCE_MS) / 1000
-        interim = options.interim_results_frequency
-        interval = None if interim is None else max(interim, SHORTEST_SILENCE_MS) / 1000
-        self._continuous = options.continuous_mode is not False
-        async with self._ears.listen(EARS_RATE, utterance_end=silence, interim_interval=interval) as session:
+        manner = self._dialect.listening(options)
+        self._continuous, self._silence = manner.continuous, manner.utterance_end
+        async with self._ears.listen(
+            EARS_RATE, utterance_end=manner.utterance_end, interim_interval=manner.interim_interval
+        ) as session:
             self._nursery.start_soon(self._hear_client, session, options)
             try:
-                await self._report(session, options)
+                await self._report(session, manner)
             except EngineError as error:
-                await self._fail("RECOGNITION_FAILED", str(error), 1011)
+                await self._fail(Fault.FAILED, str(error), 1011)
                 return
         await self._stop()
 
@@ -99,7 +108,7 @@ class Listener:
             try:
                 event = await self._peer.hear()
             except (MessageError, ProtocolError) as error:
-                await self._fail("INVALID_REQUEST", str(error), 1008)
+                await self._fail(Fault.INVALID, str(error), 1008)
                 return
             match event:
                 case SendAudio(data):
@@ -113,8 +122,8 @@ class Listener:
                     await self._configure(changes)
                 case Probe():
                     await self._peer.say(ProbeAnswered({}))
-                case Malformed(_, code, message):
-                    await self._fail(code, message, 1008)
+                case Malformed(_, _, message):
+                    await self._fail(Fault.INVALID, message, 1008)
                     return
                 case Unknown():
                     pass  # counted by the protocol; the vendor does not say what it does with one
@@ -127,24 +136,23 @@ class Listener:
         if "continuous_mode" in changes:
             self._continuous = changes["continuous_mode"]
             name = "continuous" if self._continuous else "single"
-            await self._peer.say(ModeChanged(self._continuous, name, DEFAULT_SILENCE_MS / 1000))
+            await self._peer.say(ModeChanged(self._continuous, name, self._silence))
 
-    async def _report(self, session: ListeningSession, options: Any) -> None:
-        language = options.languages[0] if options.languages else "en"
+    async def _report(self, session: ListeningSession, manner: Listening) -> None:
         async for heard in session:
             match heard:
                 case HeardSpeech(at):
                     await self._peer.say(SpeechStarted(at))
                 case Heard():
-                    await self._transcribe(heard, language, refined=options.context is not None)
+                    await self._transcribe(heard, manner)
                     if heard.is_final and not self._continuous:
                         return
 
-    async def _transcribe(self, heard: Heard, language: str, *, refined: bool) -> None:
-        final = heard.is_final
+    async def _transcribe(self, heard: Heard, manner: Listening) -> None:
+        final, language = heard.is_final, manner.language
         extra = NOTHING_HEARD if final and not heard.text else {}
         confidence, sentence, seconds = heard.confidence, heard.sentence_id, heard.end - heard.start
-        if final and refined and heard.text:  # with hints the vendor sends a first final, then the refined one
+        if final and manner.refined and heard.text:  # with hints the vendor sends a first final, then the refined one
             first = Transcript(heard.text, True, False, language, confidence, sentence, seconds)
             await self._peer.say(first)
         await self._peer.say(Transcript(heard.text, final, final, language, confidence, sentence, seconds, extra=extra))
@@ -153,6 +161,6 @@ class Listener:
         await self._peer.say(StreamStopped(round(self._seconds, 3), round(self._seconds * COST_PER_SECOND, 9)))
         await self._peer.close(1000)
 
-    async def _fail(self, code: str, message: str, close_code: int) -> None:
-        await self._peer.say(Failed(None, code, message))
+    async def _fail(self, fault: Fault, message: str, close_code: int) -> None:
+        await self._peer.say(Failed(None, self._dialect.fault_codes.get(fault, ""), message))
         await self._peer.close(close_code, message[:100])

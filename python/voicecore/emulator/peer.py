@@ -8,8 +8,9 @@ from __future__ import annotations
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from voicecore.events import Event
-from voicecore.protocol import OVER, Protocol
+from voicecore.emulator.profile import Profile
+from voicecore.events import Connecting, Event, Failed
+from voicecore.protocol import OVER, Fault, Protocol
 
 OUTGOING_MESSAGES = 64
 CLOSE_SECONDS = 1.0
@@ -81,3 +82,14 @@ class Peer:
             pass  # whoever speaks next hears `Gone`
         finally:
             self._written.set()
+
+
+async def refuse(peer: Peer, profile: Profile) -> None:
+    """A refused key after the upgrade: the vendor's error, then 1008; or 1008 without a word."""
+    dialect = peer.protocol.dialect
+    if profile.refusal != "silent":
+        for event in dialect.greeting():
+            if isinstance(event, Connecting):
+                await peer.say(event)
+        await peer.say(Failed(None, dialect.fault_codes.get(Fault.AUTH, ""), "Invalid API key"))
+    await peer.close(1008, "invalid API key")

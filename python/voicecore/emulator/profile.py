@@ -29,7 +29,7 @@ class Profile:
     chunk_seconds: float = 0.2
     pace: float = 0.0
     deepdub_frames: Literal["binary", "text"] = "binary"
-    deepdub_last_audio: Literal["in_last", "before_last"] = "in_last"
+    last_audio: Literal["in_last", "before_last"] = "in_last"
     sixtydb_handshake: Literal["after_start", "before_start"] = "after_start"
     sixtydb_envelope: Literal["object", "boolean"] = "object"
 

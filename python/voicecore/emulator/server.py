@@ -20,11 +20,11 @@ from trio_websocket import ConnectionClosed, HandshakeError, WebSocketRequest, w
 
 from voicecore.emulator.ears import Ears, open_ears
 from voicecore.emulator.listening import Listener
-from voicecore.emulator.peer import Gone, Peer
+from voicecore.emulator.peer import Gone, Peer, refuse
 from voicecore.emulator.profile import Profile
 from voicecore.emulator.speaking import Speaker
 from voicecore.emulator.voice import Voice, open_voice
-from voicecore.events import Connecting, Failed
+from voicecore.events import Malformed, StartStream
 from voicecore.nursery import flat_nursery
 from voicecore.protocol import Dialect, Protocol, Role
 
@@ -190,8 +190,9 @@ async def _serve_request(emulator: Emulator, request: WebSocketRequest) -> None:
     if dialect is None:
         await request.reject(404, body=b"no such path")
         return
+    query = dict(parse_qsl(target.query))
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers}
-    accepted = emulator.profile.accepts(dialect.key_of(dict(parse_qsl(target.query)), headers))
+    accepted = dialect.key_in_band or emulator.profile.accepts(dialect.key_of(query, headers))
     refusal = emulator.profile.refusal
     if not accepted and (refusal == "http" or (refusal == "vendor" and dialect.refuses_by_http)):
         await request.reject(401, body=b"invalid API key")
@@ -203,15 +204,15 @@ async def _serve_request(emulator: Emulator, request: WebSocketRequest) -> None:
         nursery.start_soon(peer.write)
         try:
             if accepted:
-                await _serve_vendor(emulator, peer)
+                await _serve_vendor(emulator, peer, dialect.start_of(headers))
             else:
-                await _refuse(emulator, peer)
+                await refuse(peer, emulator.profile)
         except* Gone:
             pass  # the ordinary end of a client that has what it wanted
         nursery.cancel_scope.cancel()
 
 
-async def _serve_vendor(emulator: Emulator, peer: Peer) -> None:
+async def _serve_vendor(emulator: Emulator, peer: Peer, start: StartStream | Malformed | None) -> None:
     dialect = peer.protocol.dialect
     async with trio.open_nursery() as nursery:
         if dialect.server_ping is not None:
@@ -219,14 +220,5 @@ async def _serve_vendor(emulator: Emulator, peer: Peer) -> None:
         if dialect.kind == "tts":
             await Speaker(peer, emulator.voice, emulator.profile, nursery).run()
         else:
-            await Listener(peer, emulator.ears, emulator.profile, nursery).run()
+            await Listener(peer, emulator.ears, emulator.profile, nursery, start).run()
         nursery.cancel_scope.cancel()
-
-
-async def _refuse(emulator: Emulator, peer: Peer) -> None:
-    """A refused key after the upgrade: the vendor's error, then 1008; or 1008 without a word."""
-    if emulator.profile.refusal != "silent":
-        if peer.protocol.dialect.kind == "stt":
-            await peer.say(Connecting("Authenticating..."))
-        await peer.say(Failed(None, "", "Invalid API key"))
-    await peer.close(1008, "invalid API key")

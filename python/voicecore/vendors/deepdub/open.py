@@ -37,7 +37,7 @@ from voicecore.events import (
     Unknown,
     VoiceClassified,
 )
-from voicecore.protocol import Dialect, Role, SessionState, dump_json, parse_json
+from voicecore.protocol import Dialect, Fault, Role, SessionState, dump_json, parse_json
 from voicecore.secret import Secret
 from voicecore.vendors.options import (
     expect_one_of,
@@ -155,6 +155,7 @@ class DeepdubOpen(Dialect):
     options = DeepdubOptions
     max_text = MAX_TEXT
     refuses_by_http = True
+    audio_in_last = True
     initial = SessionState.READY
     sessions: ClassVar = {
         SessionState.READY: {
@@ -168,6 +169,12 @@ class DeepdubOpen(Dialect):
         "MaxExceeded": QuotaError,
         "InsufficientCredits": QuotaError,
         "InvalidInput": InvalidRequestError,
+    }
+    fault_codes: ClassVar = {
+        Fault.INVALID: "InvalidInput",
+        Fault.TOO_LONG: "InvalidInput",
+        Fault.QUOTA: "InsufficientCredits",
+        Fault.RATE_LIMIT: "RateLimit",
     }
     error_texts: ClassVar = {"free tier quota exceeded": QuotaError}  # a trial key's refusal has no errorType
     _scanner = AudioMessageScanner(
@@ -247,8 +254,8 @@ class DeepdubOpen(Dialect):
     def manner(self, options: DeepdubOptions) -> tuple[str, float]:
         return options.locale, options.tempo or 1.0
 
-    def remarks(self, request: Synthesize) -> Mapping[str, Any]:
-        return {"diacritized": request.text} if request.options.output_diacritized else {}
+    def remarks(self, text: str, options: DeepdubOptions) -> Mapping[str, Any]:
+        return {"diacritized": text} if options.output_diacritized else {}
 
     def package(self, samples: bytes, wire: AudioFormat, index: int) -> bytes:
         return wav_header(wire.sample_rate, len(samples)) + samples if wire.container == "wav" else samples

@@ -46,7 +46,7 @@ from voicecore.events import (
     Transcript,
     Unknown,
 )
-from voicecore.protocol import Dialect, Grace, Role, SessionState, dump_json, parse_json, with_query
+from voicecore.protocol import Dialect, Fault, Grace, Listening, Role, SessionState, dump_json, parse_json, with_query
 from voicecore.secret import Secret
 from voicecore.vendors.options import expect_one_of, expect_range, expect_type, without_unset
 
@@ -54,6 +54,7 @@ SAMPLE_RATES = (8000, 16000, 24000, 44100, 48000)
 ENCODINGS = ("mulaw", "linear")
 MAX_LANGUAGES = 5
 FRAME_SECONDS = 0.06  # the vendor recommends 480 bytes of mu-law at 8 kHz
+DEFAULT_SILENCE_MS = 500
 SHORTEST_SILENCE_MS = 300  # smaller values of utterance_end_ms and interim_results_frequency are clamped silently
 GRACE_SECONDS = 1.5  # `connected` came before `start`, and `session_started` does not come
 
@@ -224,6 +225,7 @@ class SixtydbStt(Dialect):
         "INSUFFICIENT_CREDITS": QuotaError,
         "STT_CONCURRENCY_LIMIT": RateLimitError,
     }
+    fault_codes: ClassVar = {Fault.INVALID: "INVALID_REQUEST", Fault.QUOTA: "INSUFFICIENT_CREDITS"}
     server_ping = (30.0, 10.0)
 
     def __init__(self, *, boolean_envelope: bool = False, connected_first: bool = False) -> None:
@@ -271,6 +273,13 @@ class SixtydbStt(Dialect):
         language = (options.languages or ("auto",))[0].upper()
         session = StreamStarted(str(uuid.uuid4()), language)
         return (session,) if self._connected_first else (_SERVER_INFO, session)
+
+    def listening(self, options: SixtydbSttOptions) -> Listening:
+        silence = max(options.utterance_end_ms or DEFAULT_SILENCE_MS, SHORTEST_SILENCE_MS) / 1000
+        interim = options.interim_results_frequency
+        interval = None if interim is None else max(interim, SHORTEST_SILENCE_MS) / 1000
+        language = options.languages[0] if options.languages else "en"
+        return Listening(language, silence, interval, options.continuous_mode is not False, options.context is not None)
 
     def decode(self, payload: bytes, *, text: bool, role: Role) -> Event:
         if role is Role.SERVER:

@@ -1,0 +1,5 @@
+"""Deepdub's protocols: one file each."""
+
+from voicecore.vendors.deepdub.open import AccentControl as AccentControl
+from voicecore.vendors.deepdub.open import DeepdubOpen as DeepdubOpen
+from voicecore.vendors.deepdub.open import DeepdubOptions as DeepdubOptions

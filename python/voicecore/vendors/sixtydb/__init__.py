@@ -1,0 +1,5 @@
+"""60db's protocols: one file each."""
+
+from voicecore.vendors.sixtydb.stt import RecognitionContext as RecognitionContext
+from voicecore.vendors.sixtydb.stt import SixtydbStt as SixtydbStt
+from voicecore.vendors.sixtydb.stt import SixtydbSttOptions as SixtydbSttOptions
