@@ -26,6 +26,8 @@ DISTINCT = 500
 BULK_DISTINCT = 16
 BULK_FRAMES = 320_000
 STREAMS = 100
+#: The ways to call us: with a new array for the result, and with the caller's.
+OURS = ("ours", "ours, out=")
 
 
 def _audioop() -> Any:
@@ -39,7 +41,7 @@ audioop = _audioop()
 
 @dataclass(frozen=True)
 class Case:
-    """`contenders[0]` is ours. `goals`: peer -> least ratio; "best" is the fastest of the others."""
+    """Those of `OURS` against the others. `goals`: peer -> least ratio; "best" is the fastest of the others."""
 
     kernel: str
     size: str
@@ -49,6 +51,14 @@ class Case:
     @property
     def name(self) -> str:
         return f"{self.kernel}, {self.size}"
+
+    @property
+    def ours(self) -> list[str]:
+        return [contender.name for contender in self.contenders if contender.name in OURS]
+
+    @property
+    def peers(self) -> list[str]:
+        return [contender.name for contender in self.contenders if contender.name not in OURS]
 
 
 def cases() -> Iterator[Case]:
@@ -101,12 +111,13 @@ def g711() -> Iterator[Case]:
             for kind, peer in (("encode", f"audioop.lin2{theirs}(x, 2)"), ("decode", f"audioop.{theirs}2lin(x, 2)")):
                 kernel = f"{kind}_{law}"
                 yield g711_case(kernel, peer, frames, goals.get((kernel, frames), {}))
+    for frames in (160, 960, BULK_FRAMES):
+        yield from (alaw_case(kind, frames) for kind in ("encode", "decode"))
 
 
 def g711_case(kernel: str, peer: str, frames: int, goals: dict[str, float]) -> Case:
-    pcm = speech(frames)
     encoding = kernel.startswith("encode")
-    data = as_bytes(pcm if encoding else [codec.encode_mulaw(samples) for samples in pcm])
+    data = as_bytes(speech(frames)) if encoding else as_bytes_mulaw(frames)
     out = np.empty(frames, np.uint8 if encoding else np.int16)
     copy = np.empty(len(data[0]), np.uint8)
     names = {"ours": getattr(codec, kernel), "audioop": audioop, "out": out, "copy": copy, "copyto": np.copyto}
@@ -118,11 +129,15 @@ def g711_case(kernel: str, peer: str, frames: int, goals: dict[str, float]) -> C
     if frames == BULK_FRAMES:
         arrays = [np.frombuffer(octets, np.uint8) for octets in data]
         contenders.append(Contender("memcpy", "copyto(copy, x)", names, arrays))
-    if "alaw" in kernel:
-        mulaw = {"twin": getattr(codec, kernel.replace("alaw", "mulaw"))}
-        contenders.append(Contender("our mu-law", "twin(x)", mulaw, data))
-        goals = {"our mu-law": 0.8}
     return Case(kernel, label(frames), contenders, goals)
+
+
+def alaw_case(kind: str, frames: int) -> Case:
+    """The law without a figure of its own: it is to be as fast as its twin."""
+    data = as_bytes(speech(frames)) if kind == "encode" else as_bytes_mulaw(frames)
+    names = {law: getattr(codec, f"{kind}_{law}") for law in ("alaw", "mulaw")}
+    contenders = [Contender("ours", "alaw(x)", names, data), Contender("our mu-law", "mulaw(x)", names, data)]
+    return Case(f"{kind}_alaw", label(frames), contenders, {"our mu-law": 0.8})
 
 
 def downmix() -> Iterator[Case]:
