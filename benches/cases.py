@@ -18,6 +18,7 @@ import orjson
 import pybase64
 import soxr
 
+import voicecore.audioop
 from benches.method import Contender
 from voicecore import AudioFormat, codec
 
@@ -66,6 +67,7 @@ def cases() -> Iterator[Case]:
     yield from downmix()
     yield from base64_text()
     yield from messages()
+    yield from drop_in()
     yield from hot_path()
     yield from bank()
     yield from resampling()
@@ -188,6 +190,49 @@ def messages() -> Iterator[Case]:
             Contender("orjson+pybase64", peer, names, data),
         ]
         yield Case("JSON message", name, contenders, {"orjson+pybase64": goal})
+
+
+# --- voicecore.audioop against the original --------------------------------------------------------------
+
+#: Calls on 960 samples by their width, each to be faster than the original. Wider samples were 16 bits once.
+DROP_IN = {
+    2: (
+        "add(x, x, 2)",
+        "alaw2lin(x, 2)",
+        "avg(x, 2)",
+        "bias(x, 2, 7)",
+        "byteswap(x, 2)",
+        "cross(x, 2)",
+        "lin2adpcm(x, 2, None)",
+        "lin2alaw(x, 2)",
+        "lin2lin(x, 2, 4)",
+        "lin2ulaw(x, 2)",
+        "max(x, 2)",
+        "maxpp(x, 2)",
+        "minmax(x, 2)",
+        "mul(x, 2, 0.7)",
+        "ratecv(x, 2, 1, 48000, 8000, None)",
+        "ratecv(x, 2, 1, 8000, 16000, None)",
+        "ratecv(x, 2, 1, 8000, 11025, None, 2, 1)",
+        "reverse(x, 2)",
+        "rms(x, 2)",
+        "tomono(x, 2, 0.3, 0.6)",
+        "tostereo(x, 2, 0.3, 0.6)",
+        "ulaw2lin(x, 2)",
+    ),
+    3: ("rms(x, 3)",),
+    4: ("rms(x, 4)",),
+}
+
+
+def drop_in() -> Iterator[Case]:
+    names = {"ours": voicecore.audioop, "original": audioop}
+    for width, calls in DROP_IN.items():
+        data = [audioop.lin2lin(octets, 2, width) for octets in as_bytes(speech(960))]
+        for call in calls:
+            contenders = [Contender("ours", f"ours.{call}", names, data)]
+            contenders.append(Contender("audioop", f"original.{call}", names, data))
+            yield Case(f"audioop.{call}", "960", contenders, {"audioop": 1.0})
 
 
 # --- the hot path ----------------------------------------------------------------------------------------
