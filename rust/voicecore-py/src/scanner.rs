@@ -64,6 +64,7 @@ struct Target<'a, 'py> {
 }
 
 impl<'py> Target<'_, 'py> {
+    #[inline(always)]
     fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         if self.heavy { self.py.detach(work) } else { work() }
     }
