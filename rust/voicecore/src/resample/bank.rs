@@ -16,7 +16,7 @@ pub(super) struct Bank {
     up: usize,
     down: usize,
     ahead: usize,
-    /// Input frames that a window spans.
+    /// Input frames that a window spans, with zeros for the oldest of each plane.
     span: usize,
     /// The arms of each phase.
     phases: Vec<Vec<Arm>>,
@@ -27,7 +27,7 @@ impl Bank {
     pub fn design(spec: &Spec) -> Self {
         let shape = Shape::new(spec);
         let (up, down) = (spec.up as usize, spec.down as usize);
-        let (ahead, span) = (shape.ahead(), 2 * shape.ahead());
+        let (ahead, span) = (shape.ahead(), 2 * shape.ahead() + LANES * down);
         let mut coefficients = Vec::new();
         let mut phases = Vec::with_capacity(up);
         for phase in 0..up {
@@ -105,9 +105,9 @@ impl BankStream {
         let Some(room) = self.len.saturating_add(more).checked_sub(self.bank.span) else {
             return 0;
         };
-        let due = (room as u128 + 1) * self.bank.up as u128;
-        let due = due.div_ceil(self.bank.down as u128) - self.next as u128;
-        usize::try_from(due).unwrap_or(usize::MAX)
+        // No slice is long enough to saturate.
+        let parts = (room as u64 + 1).saturating_mul(self.bank.up as u64);
+        parts.div_ceil(self.bank.down as u64) as usize - self.next
     }
 
     /// Makes sure that `frames` fit, at most a block.

@@ -146,8 +146,9 @@ impl RowsStream {
         // The n-th from here is due if its window, `(phase + n * down) / up` places on, ends within the history.
         let end = self.len.saturating_add(more);
         let Some(room) = end.checked_sub(self.next.start + self.rows.taps) else { return 0 };
-        let parts = (room as u128 + 1) * u128::from(self.rows.up) - self.next.phase as u128;
-        usize::try_from(parts.div_ceil(u128::from(self.rows.down))).unwrap_or(usize::MAX)
+        // No slice is long enough to saturate.
+        let parts = (room as u64 + 1).saturating_mul(self.rows.up.into()) - self.next.phase as u64;
+        parts.div_ceil(self.rows.down.into()) as usize
     }
 
     /// Makes sure that `frames` fit, at most a block.

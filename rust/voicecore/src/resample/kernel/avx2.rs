@@ -51,6 +51,23 @@ fn multiply_add(a: Vector, b: Vector, c: Vector) -> Vector {
     _mm256_fmadd_ps(a, b, c)
 }
 
+/// A window, for inputs from its first places on.
+struct Near<'a, const V: usize>(&'a [f32]);
+
+impl<'a, const V: usize> Near<'a, V> {
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn new(window: &'a [f32]) -> Self {
+        Self(window)
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn at(&self, place: usize) -> [Vector; V] {
+        load_all(&self.0[place..])
+    }
+}
+
 /// The sum of each row's lanes, by halves.
 #[target_feature(enable = "avx2,fma")]
 #[inline]

@@ -31,6 +31,15 @@ fn load(from: &[f32], at: usize) -> Vector {
     unsafe { _mm512_loadu_ps(from.as_ptr()) }
 }
 
+/// Fewer than 16 places, and zeros.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn load_some(from: &[f32]) -> Vector {
+    let mask = (1 << from.len().min(WIDTH - 1)) - 1;
+    // SAFETY: the mask has no lane beyond the slice.
+    unsafe { _mm512_maskz_loadu_ps(mask, from.as_ptr()) }
+}
+
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn store(to: &mut [f32], x: Vector) {
@@ -51,6 +60,33 @@ fn multiply_add(a: Vector, b: Vector, c: Vector) -> Vector {
     _mm512_fmadd_ps(a, b, c)
 }
 
+/// What a window begins with, for inputs from its first places on: a vector that lies on two cache lines costs two
+/// loads or one permutation, and the two do not wait for each other.
+struct Near<const V: usize> {
+    first: [Vector; V],
+    last: Vector,
+}
+
+impl<const V: usize> Near<V> {
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    #[inline]
+    fn new(window: &[f32]) -> Self {
+        Self { first: load_all(window), last: load_some(&window[V * WIDTH..]) }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn at(&self, place: usize) -> [Vector; V] {
+        let indices = _mm512_add_epi32(load_indices(&COUNT), _mm512_set1_epi32(place as i32));
+        let mut inputs = [zero(); V];
+        for v in 0..V {
+            let next = if v + 1 < V { self.first[v + 1] } else { self.last };
+            inputs[v] = _mm512_permutex2var_ps(self.first[v], indices, next);
+        }
+        inputs
+    }
+}
+
 /// The sum of each row's lanes, by halves.
 #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
 #[inline]
@@ -63,6 +99,8 @@ fn totals(rows: [[Vector; 1]; 4]) -> [f32; 4] {
     }
     super::avx2::add_lanes(quarters)
 }
+
+static COUNT: Indices = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /// Where lane `i` of the first (16 and up: of the second) of two vectors comes from.
 type Indices = [i32; WIDTH];

@@ -1,11 +1,12 @@
 //! The loops that every level shares, as a macro: a twin is a module with a vector type and this body.
 //!
-//! The module gives `Vector`, `WIDTH` (its lanes), `zero`, `splat`, `load`, `store`, `add`, `multiply_add` and `totals`.
+//! The module gives `Vector`, `WIDTH` (its lanes), `zero`, `splat`, `load`, `store`, `add`, `multiply_add`, `totals`
+//! and `Near`: what a window of less than `V * WIDTH + LANES` places has from any of its first [`LANES`](super::LANES) on.
 
 /// Defines the kernels for one level.
 macro_rules! kernels {
     ($(#[$feature:meta])* strip: $strip:literal, counts: $($count:literal)*) => {
-        use super::{Arm, LANES, Lanes, Next, RUN, RowsOf};
+        use super::{Arm, LANES, Lanes, Next, RowsOf};
 
         $(#[$feature])*
         pub(super) fn bank(
@@ -51,28 +52,34 @@ macro_rules! kernels {
                 let mirror = arm.mirror.unwrap_or(arm.at);
                 let mirror = &planes[mirror.plane * stride + at + mirror.offset..][..reach];
                 let taps = &coefficients[arm.first..][..arm.count];
-                for (index, run) in taps.chunks(RUN).enumerate() {
-                    let start = (index * RUN).min(arm.taps - run.len());
+                for (index, run) in taps[..arm.in_runs].chunks(arm.run).enumerate() {
+                    let start = index * arm.run;
                     let (ahead, back) = (&window[start..], &mirror[..reach - start]);
-                    let sums = match (arm.mirror.is_some(), run.len()) {
-                        (true, 16) => sum_folded::<V, 1>(ahead, back, run),
-                        (true, 32) => sum_folded::<V, 2>(ahead, back, run),
-                        (true, 48) => sum_folded::<V, 3>(ahead, back, run),
-                        (true, 64) => sum_folded::<V, 4>(ahead, back, run),
-                        (true, _) => sum_pairs::<V>(ahead, back, run),
-                        (false, 16) => sum_run::<V, 1>(ahead, run),
-                        (false, 32) => sum_run::<V, 2>(ahead, run),
-                        (false, 48) => sum_run::<V, 3>(ahead, run),
-                        (false, 64) => sum_run::<V, 4>(ahead, run),
-                        (false, _) => {
-                            add_singly::<V>(ahead, run, &mut singles);
-                            continue;
-                        }
+                    let sums = match (arm.mirror.is_some(), run.len() / LANES) {
+                        (true, 1) => sum_folded::<V, 1>(ahead, back, run),
+                        (true, 2) => sum_folded::<V, 2>(ahead, back, run),
+                        (true, 3) => sum_folded::<V, 3>(ahead, back, run),
+                        (true, 4) => sum_folded::<V, 4>(ahead, back, run),
+                        (true, 5) => sum_folded::<V, 5>(ahead, back, run),
+                        (true, _) => sum_folded::<V, 6>(ahead, back, run),
+                        (false, 1) => sum_run::<V, 1>(ahead, run),
+                        (false, 2) => sum_run::<V, 2>(ahead, run),
+                        (false, 3) => sum_run::<V, 3>(ahead, run),
+                        (false, 4) => sum_run::<V, 4>(ahead, run),
+                        (false, 5) => sum_run::<V, 5>(ahead, run),
+                        (false, _) => sum_run::<V, 6>(ahead, run),
                     };
                     for v in 0..V {
                         let out = &mut out[v * WIDTH..][..WIDTH];
                         store(out, add(load(out, 0), sums[v]));
                     }
+                }
+                let rest = &taps[arm.in_runs..];
+                let (ahead, back) = (&window[arm.in_runs..], &mirror[..reach - arm.in_runs]);
+                if arm.mirror.is_some() {
+                    add_pairs::<V>(ahead, back, rest, &mut singles);
+                } else {
+                    add_singly::<V>(ahead, rest, &mut singles);
                 }
             }
             for v in 0..V {
@@ -132,33 +139,55 @@ macro_rules! kernels {
             sums
         }
 
+        /// What the window begins with.
         $(#[$feature])*
         #[inline]
-        fn sum_pairs<const V: usize>(ahead: &[f32], back: &[f32], run: &[f32]) -> [Vector; V] {
-            let reach = V * WIDTH + run.len() - 1;
-            let (ahead, back) = (&ahead[..reach], &back[back.len() - reach..]);
-            let mut sums = [zero(); V];
-            for (place, tap) in run.iter().enumerate() {
-                let ahead = &ahead[place..][..V * WIDTH];
-                let back = &back[run.len() - 1 - place..][..V * WIDTH];
-                let tap = splat(*tap);
-                for v in 0..V {
-                    let pair = add(load(ahead, v * WIDTH), load(back, v * WIDTH));
-                    sums[v] = multiply_add(pair, tap, sums[v]);
-                }
+        fn load_all<const V: usize>(window: &[f32]) -> [Vector; V] {
+            let window = &window[..V * WIDTH];
+            let mut inputs = [zero(); V];
+            for v in 0..V {
+                inputs[v] = load(window, v * WIDTH);
             }
-            sums
+            inputs
         }
 
         $(#[$feature])*
         #[inline]
-        fn add_singly<const V: usize>(window: &[f32], run: &[f32], sums: &mut [Vector; V]) {
-            let window = &window[..V * WIDTH + run.len() - 1];
-            for (place, tap) in run.iter().enumerate() {
-                let window = &window[place..][..V * WIDTH];
-                let tap = splat(*tap);
-                for v in 0..V {
-                    sums[v] = multiply_add(load(window, v * WIDTH), tap, sums[v]);
+        fn add_singly<const V: usize>(window: &[f32], taps: &[f32], sums: &mut [Vector; V]) {
+            for (block, taps) in taps.chunks(LANES).enumerate() {
+                let window = &window[block * LANES..][..V * WIDTH + taps.len() - 1];
+                let near = Near::<V>::new(window);
+                for (place, tap) in taps.iter().enumerate() {
+                    let even = place % 2 == 0;
+                    let inputs = if even { load_all(&window[place..]) } else { near.at(place) };
+                    for v in 0..V {
+                        sums[v] = multiply_add(inputs[v], splat(*tap), sums[v]);
+                    }
+                }
+            }
+        }
+
+        /// The same with sums of inputs, as in [`sum_folded`].
+        $(#[$feature])*
+        #[inline]
+        fn add_pairs<const V: usize>(
+            ahead: &[f32],
+            back: &[f32],
+            taps: &[f32],
+            sums: &mut [Vector; V],
+        ) {
+            for (block, taps) in taps.chunks(LANES).enumerate() {
+                let reach = V * WIDTH + taps.len() - 1;
+                let ahead = &ahead[block * LANES..][..reach];
+                let back = &back[back.len() - block * LANES - reach..][..reach];
+                let near = Near::<V>::new(ahead);
+                for (place, tap) in taps.iter().enumerate() {
+                    let inputs = near.at(place);
+                    let back = &back[taps.len() - 1 - place..][..V * WIDTH];
+                    for v in 0..V {
+                        let pair = add(inputs[v], load(back, v * WIDTH));
+                        sums[v] = multiply_add(pair, splat(*tap), sums[v]);
+                    }
                 }
             }
         }

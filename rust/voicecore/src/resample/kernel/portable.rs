@@ -38,6 +38,21 @@ fn multiply_add(a: Vector, b: Vector, c: Vector) -> Vector {
     std::array::from_fn(|i| a[i] * b[i] + c[i])
 }
 
+/// A window, for inputs from its first places on.
+struct Near<'a, const V: usize>(&'a [f32]);
+
+impl<'a, const V: usize> Near<'a, V> {
+    #[inline(always)]
+    fn new(window: &'a [f32]) -> Self {
+        Self(window)
+    }
+
+    #[inline(always)]
+    fn at(&self, place: usize) -> [Vector; V] {
+        load_all(&self.0[place..])
+    }
+}
+
 /// The sum of each row's lanes, by halves.
 #[inline(always)]
 fn totals(rows: [[Vector; LANES / WIDTH]; 4]) -> [f32; 4] {
