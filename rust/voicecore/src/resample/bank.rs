@@ -6,6 +6,7 @@
 
 use super::kernel::{self, Arm, LANES};
 use super::plan::{Spec, Start};
+use super::sample::{Planes, Sample};
 use super::shape::Shape;
 use crate::simd::Level;
 use std::sync::Arc;
@@ -127,9 +128,19 @@ impl BankStream {
 
     /// Appends to one channel. [`advance`](Self::advance) follows once all have it.
     pub fn push(&mut self, level: Level, channel: usize, frames: &[f32]) {
-        let all = self.stride * self.bank.down;
-        let planes = &mut self.planes[channel * all..][..all];
-        kernel::split(level, frames, planes, self.stride, self.bank.down, self.len);
+        let planes = self.planes(channel);
+        kernel::split(level, frames, planes.planes, planes.stride, planes.down, planes.len);
+    }
+
+    /// The same to the only channel, from samples; `line` is as long as those.
+    pub fn take<S: Sample>(&mut self, level: Level, samples: &[S], line: &mut [f32]) {
+        S::split(level, samples, line, self.planes(0));
+    }
+
+    fn planes(&mut self, channel: usize) -> Planes<'_> {
+        let (stride, down, len) = (self.stride, self.bank.down, self.len);
+        let planes = &mut self.planes[channel * stride * down..][..stride * down];
+        Planes { planes, stride, down, len }
     }
 
     pub fn advance(&mut self, frames: usize) {

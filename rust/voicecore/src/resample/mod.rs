@@ -8,6 +8,7 @@
 mod bank;
 mod chain;
 mod filter;
+mod fitted;
 mod kernel;
 mod plan;
 mod rows;

@@ -1,12 +1,13 @@
 //! The loops that every level shares, as a macro: a twin is a module with a vector type and this body.
 //!
 //! The module gives `Vector`, `WIDTH` (its lanes), `zero`, `splat`, `load`, `store`, `add`, `multiply_add`, `totals`
-//! and `Near`: what a window of less than `V * WIDTH + LANES` places has from any of its first [`LANES`](super::LANES) on.
+//! , `Offsets`, `load_offsets`,
+//! `next_lanes`, `pick_lanes` and `Near`: what a window of less than `V * WIDTH + LANES` places has from any of its first [`LANES`](super::LANES) on.
 
 /// Defines the kernels for one level.
 macro_rules! kernels {
     ($(#[$feature:meta])* strip: $strip:literal, counts: $($count:literal)*) => {
-        use super::{Arm, LANES, Lanes, Next, RowsOf};
+        use super::{Arm, GroupsOf, LANES, Lanes, Next, RowsOf};
 
         $(#[$feature])*
         pub(super) fn bank(
@@ -275,6 +276,81 @@ macro_rules! kernels {
                 }
             }
             totals(sums)
+        }
+
+        $(#[$feature])*
+        pub(super) fn groups(
+            out: &mut [f32],
+            filter: &GroupsOf,
+            history: &[f32],
+            window: usize,
+            first: usize,
+        ) {
+            let (mut index, mut skip) = (first / LANES, first % LANES);
+            // The group's first window, perhaps of an output before `out`.
+            let mut at = window - filter.groups[index].offsets[skip] as usize;
+            let mut rest = out;
+            while !rest.is_empty() {
+                let (next, step) = ((index + 1) % filter.groups.len(), filter.groups[index].step);
+                if skip == 0 && rest.len() >= 2 * LANES {
+                    let (now, later) = rest.split_at_mut(2 * LANES);
+                    sum_groups(filter, [index, next], [&history[at..], &history[at + step..]], now);
+                    at += step + filter.groups[next].step;
+                    (rest, index) = (later, (next + 1) % filter.groups.len());
+                    continue;
+                }
+                let mut lanes = [0.0; LANES];
+                sum_groups(filter, [index], [&history[at..]], &mut lanes);
+                let count = rest.len().min(LANES - skip);
+                let (now, later) = rest.split_at_mut(count);
+                now.copy_from_slice(&lanes[skip..][..count]);
+                at += step;
+                (rest, skip, index) = (later, 0, next);
+            }
+        }
+
+        /// The outputs of `K` groups. Two vectors of inputs serve as many taps as they have all lanes' inputs for.
+        $(#[$feature])*
+        #[inline]
+        fn sum_groups<const K: usize>(
+            filter: &GroupsOf,
+            indices: [usize; K],
+            windows: [&[f32]; K],
+            out: &mut [f32],
+        ) {
+            let serves = 2 * WIDTH - ((WIDTH - 1) * filter.down).div_ceil(filter.up);
+            for part in 0..LANES / WIDTH {
+                // Every other tap has a sum of its own, so that none waits for the one before.
+                let (mut sums, mut others) = ([zero(); K], [zero(); K]);
+                let mut taps = [&filter.taps[..filter.len]; K];
+                let mut inputs = windows;
+                let mut first = [load_offsets(&filter.groups[0].offsets, 0); K];
+                for k in 0..K {
+                    taps[k] = &filter.taps[indices[k] * filter.len..][..filter.len];
+                    let offsets = &filter.groups[indices[k]].offsets[part * WIDTH..][..WIDTH];
+                    first[k] = load_offsets(offsets, offsets[0]);
+                    inputs[k] = &windows[k][offsets[0] as usize..][..filter.len + 2 * WIDTH];
+                }
+                for begin in (0..filter.len).step_by(serves) {
+                    let end = filter.len.min(begin + serves);
+                    let mut from = [[zero(); 2]; K];
+                    for k in 0..K {
+                        from[k] = load_all::<2>(&inputs[k][begin..]);
+                    }
+                    let mut lanes = first;
+                    for tap in begin..end {
+                        for k in 0..K {
+                            let x = pick_lanes(from[k], lanes[k]);
+                            let sum = multiply_add(x, load(&taps[k][tap].0, part * WIDTH), sums[k]);
+                            (sums[k], others[k]) = (others[k], sum);
+                            lanes[k] = next_lanes(lanes[k]);
+                        }
+                    }
+                }
+                for k in 0..K {
+                    store(&mut out[k * LANES + part * WIDTH..], add(sums[k], others[k]));
+                }
+            }
         }
 
         $(#[$feature])*

@@ -33,6 +33,31 @@ const MIN_FILL: usize = 5;
 #[repr(C, align(64))]
 pub(super) struct Lanes(pub [f32; LANES]);
 
+/// [`LANES`] outputs in a row, each with its own taps.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Group {
+    /// Where the window of each begins, after that of the first.
+    pub offsets: [i32; LANES],
+    /// From the first window to that of the next group.
+    pub step: usize,
+}
+
+/// Whether outputs `down / up` apart can be computed as [`Group`]s: their inputs fit two vectors.
+pub(super) fn fits_groups(up: u32, down: u32) -> bool {
+    up.is_multiple_of(LANES as u32) && 8 * u64::from(down) <= 15 * u64::from(up)
+}
+
+/// The groups of `up` phases, with `len` taps each: those of one place in all lanes side by side.
+pub(super) struct GroupsOf<'a> {
+    pub groups: &'a [Group],
+    pub taps: &'a [Lanes],
+    pub len: usize,
+    /// `up` outputs for `down` inputs.
+    pub up: usize,
+    pub down: usize,
+}
+
 /// A row of `len` [`Lanes`] for each of `up` phases, of which `down` make a step.
 pub(super) struct RowsOf<'a> {
     pub rows: &'a [Lanes],
@@ -213,6 +238,18 @@ pub(super) fn rows(level: Level, out: &mut [f32], filter: &RowsOf, history: &[f3
     dispatch!(level, rows(out, filter, history, next));
 }
 
+/// Fills `out` from output `first` of all phases on, whose window begins at `window` of `history`.
+pub(super) fn groups(
+    level: Level,
+    out: &mut [f32],
+    filter: &GroupsOf,
+    history: &[f32],
+    window: usize,
+    first: usize,
+) {
+    dispatch!(level, groups(out, filter, history, window, first));
+}
+
 /// Deals `frames` out to `down` planes of `stride` places; the first belongs to position `len`.
 pub(super) fn split(
     level: Level,
@@ -231,6 +268,27 @@ pub(super) fn split(
     let at = (len + lead) / down;
     let done = vectors!(level, down, split_vectors(body, planes, stride, down, at));
     dispatch!(level, split(&body[done * down..], planes, stride, down, at + done));
+}
+
+/// [`widen`] and [`split`]; `line` is as long as `frames`.
+pub(super) fn split_ints(
+    level: Level,
+    frames: &[i16],
+    line: &mut [f32],
+    planes: &mut [f32],
+    stride: usize,
+    down: usize,
+    len: usize,
+) {
+    let lead = ((down - len % down) % down).min(frames.len());
+    let (body, at) = (&frames[lead..], (len + lead) / down);
+    let done = vectors!(level, down, split_ints(body, planes, stride, down, at));
+    let end = lead + done * down;
+    for (from, part) in [(0, &frames[..lead]), (end, &frames[end..])] {
+        let line = &mut line[..part.len()];
+        widen(level, part, line);
+        split(level, line, planes, stride, down, len + from);
+    }
 }
 
 /// The reverse of [`split`]: fills `out` from `up` planes of `stride` places; the first comes from `first`.

@@ -53,6 +53,25 @@ impl<'a, const V: usize> Near<'a, V> {
     }
 }
 
+/// The lanes to pick of two vectors.
+type Offsets = [i32; WIDTH];
+
+#[inline(always)]
+fn load_offsets(offsets: &[i32], begin: i32) -> Offsets {
+    std::array::from_fn(|i| offsets[i] - begin)
+}
+
+#[inline(always)]
+fn next_lanes(offsets: Offsets) -> Offsets {
+    offsets.map(|offset| offset + 1)
+}
+
+#[inline(always)]
+fn pick_lanes(from: [Vector; 2], offsets: Offsets) -> Vector {
+    let from = from.as_flattened();
+    offsets.map(|offset| from[offset as usize % from.len()])
+}
+
 /// The sum of each row's lanes, by halves.
 #[inline(always)]
 fn totals(rows: [[Vector; LANES / WIDTH]; 4]) -> [f32; 4] {
