@@ -20,7 +20,7 @@ const WORTH: f64 = 1.15;
 /// How much better, in dB, a wide stage is, so that its ripple hardly adds to the strict stage's.
 const WIDE_MARGIN: f64 = 10.0;
 /// Twice the rates between the stages, as multiples of the slower of both rates.
-const BETWEEN: [u64; 6] = [3, 4, 6, 8, 12, 16];
+const BETWEEN: [u64; 5] = [3, 4, 8, 12, 16];
 
 /// A ratio in lowest terms, and a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,8 +88,8 @@ impl Spec {
         // Symmetric phases add two inputs first: all of two, and of more that of no delay and that of half a frame.
         let symmetric = if self.up.is_multiple_of(2) { 2.0 } else { 1.0 } / up;
         // Long arms share their loads.
-        let long = taps / down.max(2.0) > 40.0;
-        let (folded, single) = if long { (0.53, 0.87) } else { (1.0, 2.0) };
+        let folded = if taps / down.max(2.0) > 35.0 { 0.5 } else { 1.0 };
+        let single = if taps / down > 20.0 { 0.87 } else { 2.4 };
         let split = if self.down == 1 {
             0.0
         } else if self.down <= 3 {

@@ -157,6 +157,13 @@ macro_rules! kernels {
         fn add_singly<const V: usize>(window: &[f32], taps: &[f32], sums: &mut [Vector; V]) {
             for (block, taps) in taps.chunks(LANES).enumerate() {
                 let window = &window[block * LANES..][..V * WIDTH + taps.len() - 1];
+                if let [tap] = taps {
+                    let inputs = load_all::<V>(window);
+                    for v in 0..V {
+                        sums[v] = multiply_add(inputs[v], splat(*tap), sums[v]);
+                    }
+                    continue;
+                }
                 let near = Near::<V>::new(window);
                 for (place, tap) in taps.iter().enumerate() {
                     let even = place % 2 == 0;
