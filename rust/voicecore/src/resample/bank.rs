@@ -152,6 +152,11 @@ impl BankStream {
         let bank = &*self.bank;
         let all = self.stride * bank.down;
         let planes = &self.planes[channel * all..][..all];
+        if let ([arms], true) = (&bank.phases[..], out.len().is_multiple_of(LANES)) {
+            // Nothing to put between each other, nor a vector that is not whole.
+            kernel::bank(level, arms, &bank.coefficients, planes, self.stride, self.next, out);
+            return;
+        }
         for (phase, arms) in bank.phases.iter().enumerate() {
             // The first frame of this phase, and its place in `out`.
             let skip = (phase + bank.up - self.next % bank.up) % bank.up;

@@ -44,9 +44,7 @@ macro_rules! kernels {
             at: usize,
             out: &mut [f32],
         ) {
-            out.fill(0.0);
-            // Taps that go singly are summed over all arms.
-            let mut singles = [zero(); V];
+            let mut totals = [zero(); V];
             for arm in arms {
                 let reach = V * WIDTH + arm.taps - 1;
                 let window = &planes[arm.at.plane * stride + at + arm.at.offset..][..reach];
@@ -71,21 +69,20 @@ macro_rules! kernels {
                         (false, _) => sum_run::<V, 6>(ahead, run),
                     };
                     for v in 0..V {
-                        let out = &mut out[v * WIDTH..][..WIDTH];
-                        store(out, add(load(out, 0), sums[v]));
+                        totals[v] = add(totals[v], sums[v]);
                     }
                 }
                 let rest = &taps[arm.in_runs..];
                 let (ahead, back) = (&window[arm.in_runs..], &mirror[..reach - arm.in_runs]);
                 if arm.mirror.is_some() {
-                    add_pairs::<V>(ahead, back, rest, &mut singles);
+                    add_pairs::<V>(ahead, back, rest, &mut totals);
                 } else {
-                    add_singly::<V>(ahead, rest, &mut singles);
+                    add_singly::<V>(ahead, rest, &mut totals);
                 }
             }
             for v in 0..V {
                 let out = &mut out[v * WIDTH..][..WIDTH];
-                store(out, add(load(out, 0), singles[v]));
+                store(out, totals[v]);
             }
         }
 

@@ -280,6 +280,9 @@ pub(super) fn split_ints(
     down: usize,
     len: usize,
 ) {
+    if down == 1 {
+        return widen(level, frames, &mut planes[len..][..frames.len()]);
+    }
     let lead = ((down - len % down) % down).min(frames.len());
     let (body, at) = (&frames[lead..], (len + lead) / down);
     let done = vectors!(level, down, split_ints(body, planes, stride, down, at));
