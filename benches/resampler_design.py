@@ -48,11 +48,12 @@ def main():
     most = np.where(stopped < 1.35, 1, 1 / FAR)[:, None]
     ripple, off = 10 ** (RIPPLE / 20), passing @ start - 1
     free = np.zeros((len(passed), 1))
-    rows = [np.hstack([stop, -most]), np.hstack([-stop, -most]), np.hstack([passing, free]), np.hstack([-passing, free])]
-    bounds = SCALE * np.concatenate([-stop @ start, stop @ start, ripple - off, ripple + off])
+    errors, weights = np.vstack([stop, passing]), np.vstack([-most, free])
+    rows = np.vstack([np.hstack([errors, weights]), np.hstack([-errors, weights])])
+    bounds = SCALE * np.concatenate([-stop @ start, ripple - off, stop @ start, ripple + off])
     result = linprog(
         np.append(np.zeros(2 * TERMS), 1),
-        A_ub=np.vstack(rows),
+        A_ub=rows,
         b_ub=bounds,
         A_eq=np.append(unity, 0)[None],
         b_eq=SCALE * (1 - unity @ start),

@@ -1,4 +1,5 @@
-//! A stage of many phases: each output frame is the product of its own row of taps with its window.
+//! A stage of many phases: each output frame is the product of its own row of taps with its window. Neighbouring
+//! outputs are computed side by side if two vectors hold their inputs.
 //!
 //! After R. E. Crochiere, L. R. Rabiner, "Multirate Digital Signal Processing", chapter 3. Ratios with too many
 //! phases share a coarser set of rows and interpolate between four of them.
