@@ -39,6 +39,7 @@ from voicecore.events import (
 )
 from voicecore.protocol import Fault
 
+NO_CREDIT = "Account has insufficient credits"
 TURNS = 1000  # flushed turns of one context that may wait to be spoken
 
 
@@ -75,13 +76,25 @@ class Speaker:
         """Answers requests until the client goes (`Gone`)."""
         for greeting in self._dialect.greeting():
             await self._peer.say(greeting)
+        if self._dialect.credit_first and self._profile.no_credit:
+            await self._fail(None, Fault.QUOTA, NO_CREDIT)
+            await self._peer.close(1008, NO_CREDIT)
+            return
         while True:
             try:
                 event = await self._peer.hear()
-            except (MessageError, ProtocolError) as error:
+            except MessageError as error:
                 await self._fail(None, Fault.INVALID, str(error))
-                continue
-            await self._answer(event)
+            except ProtocolError as error:
+                await self._refuse(error)
+            else:
+                await self._answer(event)
+
+    async def _refuse(self, error: ProtocolError) -> None:
+        """An ill-timed message ends the context that it names, if there is one."""
+        if scope := self._scopes.get(error.context_id or ""):
+            scope.cancel()
+        await self._fail(error.context_id, Fault.INVALID, str(error))
 
     async def _answer(self, event: Event) -> None:
         match event:
@@ -126,7 +139,7 @@ class Speaker:
         """Starts a context's task, unless the account or the limit forbids it."""
         most = self._profile.max_contexts
         if self._profile.no_credit:
-            await self._fail(context_id, Fault.QUOTA, "Account has insufficient credits")
+            await self._fail(context_id, Fault.QUOTA, NO_CREDIT)
         elif most is not None and len(self._scopes) >= most:
             await self._fail(context_id, Fault.RATE_LIMIT, f"Rate limit exceeded: {most} concurrent generations")
         else:
@@ -166,9 +179,7 @@ class Speaker:
 
     async def _open(self, request: OpenContext) -> None:
         self._turns[request.context_id] = turns = _Turns(request.options)
-        if await self._begin(request.context_id, partial(self._speak_turns, request.context_id, turns)):
-            await self._peer.say(ContextAccepted(request.context_id))
-        else:
+        if not await self._begin(request.context_id, partial(self._speak_turns, request.context_id, turns)):
             del self._turns[request.context_id]
 
     async def _add_text(self, context_id: str, text: str) -> None:
@@ -182,9 +193,13 @@ class Speaker:
         turns.text.append(text)
 
     async def _speak_turns(self, context_id: str, turns: _Turns) -> None:
+        self._dialect.wire_format(turns.options)  # refused before it is accepted
+        await self._peer.say(ContextAccepted(context_id))
         async for text in turns.channel[1]:
             if text is None:
                 await self._peer.say(ContextFinished(context_id))
+                if self._dialect.hangs_up(len(self._peer.protocol.contexts)):
+                    await self._peer.close()
                 return
             last, index = await self._stream(context_id, text, turns.options) if text.strip() else (b"", 0)
             await self._peer.say(FlushCompleted(context_id, last, index))
