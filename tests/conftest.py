@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hypothesis
 import pytest
+from support.scripted import vendor as vendor
 
 # The same examples on every run, however slow the machine is at that moment.
 hypothesis.settings.register_profile(
