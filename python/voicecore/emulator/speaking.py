@@ -11,7 +11,7 @@ import trio
 from voicecore.audio import AudioFormat
 from voicecore.codec import Transcoder
 from voicecore.emulator.gender import classify
-from voicecore.emulator.peer import Peer, refuse
+from voicecore.emulator.peer import Gone, Peer, refuse
 from voicecore.emulator.profile import Profile
 from voicecore.emulator.voice import Voice
 from voicecore.emulator.worker import EngineError
@@ -105,10 +105,10 @@ class Speaker:
             case SendText(context_id, text):
                 await self._add_text(context_id, text)
             case FlushContext(context_id):
-                turns = self._turns[context_id]
+                turns = self._turns_of(context_id)
                 await turns.channel[0].send(turns.flush())
             case CloseContext(context_id):
-                turns = self._turns[context_id]
+                turns = self._turns_of(context_id)
                 if text := turns.flush():
                     await turns.channel[0].send(text)
                 await turns.channel[0].send(None)
@@ -182,8 +182,14 @@ class Speaker:
         if not await self._begin(request.context_id, partial(self._speak_turns, request.context_id, turns)):
             del self._turns[request.context_id]
 
+    def _turns_of(self, context_id: str) -> _Turns:
+        """Those of an open context. There are none once its speaker has found that the client is gone."""
+        if context_id not in self._turns:
+            raise Gone
+        return self._turns[context_id]
+
     async def _add_text(self, context_id: str, text: str) -> None:
-        turns = self._turns[context_id]
+        turns = self._turns_of(context_id)
         longest = self._dialect.max_text
         if turns.characters + len(text) > longest:
             self._scopes[context_id].cancel()
