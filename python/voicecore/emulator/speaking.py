@@ -178,6 +178,11 @@ class Speaker:
     # --- text bit by bit ---------------------------------------------------------------------------------
 
     async def _open(self, request: OpenContext) -> None:
+        try:
+            self._dialect.wire_format(request.options)
+        except ConfigurationError as error:
+            await self._fail(request.context_id, Fault.INVALID, str(error))
+            return
         self._turns[request.context_id] = turns = _Turns(request.options)
         if not await self._begin(request.context_id, partial(self._speak_turns, request.context_id, turns)):
             del self._turns[request.context_id]
@@ -199,7 +204,6 @@ class Speaker:
         turns.text.append(text)
 
     async def _speak_turns(self, context_id: str, turns: _Turns) -> None:
-        self._dialect.wire_format(turns.options)  # refused before it is accepted
         await self._peer.say(ContextAccepted(context_id))
         async for text in turns.channel[1]:
             if text is None:
