@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import random
 
@@ -701,6 +702,67 @@ async def test_a_sender_that_waits_hears_of_a_cancel_by_another_task(vendor, aut
             await trio.sleep(1)
             await context.cancel()
         await trio.testing.wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_happens_nobody_hears_anybody_else(vendor, autojump_clock, seed):
+    """Twelve users of one session speak, leave and come back at random; the vendor is slow and its sockets die."""
+    chance = random.Random(seed)
+    turns_heard = 0
+
+    async def script(socket):
+        side = await Vendor(socket).greet()
+        wanted: dict[str, list[int]] = {}
+
+        async def speak(name: str) -> None:
+            for mark in wanted.pop(name, []):
+                await trio.sleep(chance.random())
+                await side.speak(name, mark)
+            await side.say("flush_completed", name)
+
+        async with trio.open_nursery() as nursery:
+            if chance.random() < 0.5:
+                nursery.start_soon(drop_after, socket, chance.uniform(5, 40))
+            while True:
+                message = await heard(socket)
+                if "send_text" in message:
+                    body = message["send_text"]
+                    wanted.setdefault(body["context_id"], []).append(int(body["text"]))
+                elif "flush_context" in message:
+                    nursery.start_soon(speak, message["flush_context"]["context_id"])
+
+    async def drop_after(socket, seconds: float) -> None:
+        await trio.sleep(seconds)
+        await socket.aclose(1011)
+
+    async def user(number: int) -> None:
+        for _ in range(4):
+            await trio.sleep(3 * chance.random())
+            with contextlib.suppress(voicecore.ConnectionLostError):
+                await converse(number)
+
+    async def converse(number: int) -> None:
+        nonlocal turns_heard
+        async with session.context(output=PCM_16K) as context:
+            for turn in range(chance.randint(1, 3)):
+                marks = [number * 100 + turn * 10 + piece for piece in range(chance.randint(1, 4))]
+                for mark in marks:
+                    await context.send_text(str(mark))
+                await context.flush()
+                got = []
+                with trio.move_on_after(chance.choice([1.0, 100.0])) as patience:
+                    async for chunk in context:
+                        got += marks_of([chunk])
+                if patience.cancelled_caught:
+                    assert got == marks[: len(got)]
+                    return
+                assert got == marks
+                turns_heard += 1
+
+    async with tts(vendor(script)) as session, trio.open_nursery() as nursery:
+        for number in range(12):
+            nursery.start_soon(user, number)
+    assert turns_heard > 10
 
 
 class Steps(trio.abc.Instrument):

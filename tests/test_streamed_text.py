@@ -7,7 +7,7 @@ import base64
 import pytest
 from support.wire import Wire, client
 
-from voicecore.errors import ConnectionLostError, DeadlineError, ProtocolError, VendorError
+from voicecore.errors import ConnectionLostError, DeadlineError, ProtocolError, QueueOverflowError, VendorError
 from voicecore.events import (
     CURRENT,
     Audio,
@@ -340,6 +340,26 @@ def test_total_is_of_one_turn():
     assert wire.error("a") is None
     wire.at(50.0)
     assert expired(wire) == "total"
+
+
+def test_a_context_that_was_given_up_takes_a_socket_along_that_serves_nobody_else():
+    alone, shared = wired("a"), wired("a", "b")
+    for wire in (alone, shared):
+        turn(wire)
+        wire.at(3.0)
+        assert expired(wire) == "first_audio"
+    assert (alone.connection.usable, shared.connection.usable) == (False, True)
+    turn(shared, "b")
+    shared.say(chunk("b"), completed("b"))
+    assert shared.taken("b") == [Audio("b", b"\1\2"), FlushCompleted("b")]
+
+
+def test_an_overflow_is_given_up_alike():
+    wire = wired("a", buffered_seconds=0.1)
+    turn(wire)
+    wire.say(*[chunk(data=bytes(1600))] * 3)
+    assert [len(event.data) for event in wire.taken("a")] == [1600, 1600]
+    assert isinstance(wire.error("a"), QueueOverflowError) and not wire.connection.usable
 
 
 # --- the connection: how it ends -------------------------------------------------------------------------

@@ -308,8 +308,6 @@ class Connection:
         if not self.is_open(context_id):
             return
         self._give_up(context_id, now)
-        if self.protocol.dialect.drops_on_cancel and self.idle:
-            self.close(now)
         self._flush()
 
     def leave(self, context_id: str, now: float) -> None:
@@ -585,6 +583,8 @@ class Connection:
         if self.protocol.dialect.max_contexts is not None and context_id in self.protocol.contexts:
             self._timers["close"] = now + self.deadlines.close
         self._follow_context(context_id, now)
+        if self.protocol.dialect.drops_on_cancel and self.idle:
+            self.close(now)
 
     def _confirm_cancel(self) -> None:
         """The vendor said that what was cancelled is over."""

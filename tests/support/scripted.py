@@ -32,8 +32,8 @@ async def vendor(nursery: trio.Nursery):
                 socket = await request.accept()
                 try:
                     await script(socket)
-                except ConnectionClosed:
-                    return
+                except* ConnectionClosed:
+                    pass  # the client went
                 finally:
                     tasks.cancel_scope.cancel()
 
