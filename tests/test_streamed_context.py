@@ -594,6 +594,47 @@ async def test_a_context_that_the_vendor_closed_has_no_more_turns(vendor, autoju
         assert [await read(context) for _ in range(3)] == [[1], [], [3]]
 
 
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+async def test_what_is_said_between_turns_is_of_none(vendor, autojump_clock, rate):
+    """Late audio of a turn that is over, and the end of a context that was replaced, leave the next turn as it is."""
+
+    async def script(socket):
+        side = await Vendor(socket).greet()
+        for mark in range(3):
+            name = await side.hear_turn(create=True)
+            await side.turn(name, 5, 6)
+            await side.speak(name, *[mark] * mark)
+            await side.say("context_closed", name)
+        await wait_for_the_end(socket)
+
+    options = voicecore.SixtydbTtsOptions("LINEAR16", 16_000)
+    async with tts(vendor(script)) as session:
+        async with session.context(output=AudioFormat("pcm_s16le", rate), options=options) as context:
+            turns = []
+            for _ in range(3):
+                await say_turn(context)
+                await trio.sleep(1)
+                turns.append(np.concatenate([chunk.samples async for chunk in context]))
+    assert len(turns[0]) == pytest.approx(rate * 0.02, abs=1)
+    assert np.array_equal(turns[0], turns[1]) and np.array_equal(turns[0], turns[2])
+
+
+async def test_a_context_that_the_vendor_closed_with_unspoken_text_is_an_error(vendor, autojump_clock):
+    async def script(socket):
+        side = await Vendor(socket).greet()
+        name = (await side.hear("create_context"))["context_id"]
+        await side.hear("send_text")
+        await side.say("context_closed", name)
+        await wait_for_the_end(socket)
+
+    async with tts(vendor(script)) as session, session.context(output=PCM_16K) as context:
+        await context.send_text("Hello.")
+        await trio.sleep(1)
+        for call in (context.send_text("more"), context.flush()):
+            with pytest.raises(voicecore.VendorError, match=r"closed the context .* before its text"):
+                await call
+
+
 async def test_garbage_in_a_context_is_its_error(vendor, autojump_clock):
     async def script(socket):
         side = await Vendor(socket).greet()

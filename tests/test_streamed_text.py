@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.wire import Wire, client
+from wsproto.utilities import LocalProtocolError
 
-from voicecore.errors import ConnectionLostError, DeadlineError, ProtocolError, QueueOverflowError, VendorError
+from voicecore.errors import (
+    ConnectionLostError,
+    DeadlineError,
+    ProtocolError,
+    QueueOverflowError,
+    VendorError,
+    VoicecoreError,
+)
 from voicecore.events import (
     CURRENT,
     Audio,
@@ -381,3 +392,52 @@ def test_an_error_of_the_session_spares_what_is_at_rest_while_others_work():
     wire.say(chunk("work"), {"error": "broken"})
     assert type(wire.error("work")) is VendorError and wire.error("rest") is None
     assert state(wire, "rest") is OPEN
+
+
+# --- anything in any order -------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(["a", "b", None])
+KINDS = ("context_created", "flush_completed", "context_closed", "error")
+SAID = st.one_of(
+    st.builds(lambda kind, name: {kind: {"context_id": name} if name else True}, st.sampled_from(KINDS), NAMES),
+    st.builds(lambda name: chunk(name) if name else {"audio_chunk": {"audioContent": "AAAA"}}, NAMES),
+)
+ASKED = st.builds(
+    lambda make, name: make(name),
+    st.sampled_from(
+        [lambda name: OpenContext(name, "v", OPTIONS), lambda name: SendText(name, "x"), FlushContext, CloseContext]
+    ),
+    st.sampled_from(["a", "b"]),
+)
+LEFT_BY_THE_USER = st.tuples(st.sampled_from(["cancel", "leave", "forget"]), st.sampled_from(["a", "b"]))
+
+
+@settings(max_examples=300)
+@given(st.lists(st.one_of(SAID, ASKED, ASKED, LEFT_BY_THE_USER, st.floats(0, 5)), max_size=30))
+def test_whatever_comes_in_whatever_order_is_an_event_or_a_typed_error(steps):
+    wire = wired()
+    left: set[str] = set()
+    for step in steps:
+        with contextlib.suppress(VoicecoreError, LocalProtocolError):  # the latter is of our peer, once it is closing
+            match step:
+                case dict():
+                    wire.say(step)
+                case float():
+                    wire.at(wire.now + step)
+                case ("forget", name):
+                    wire.connection.forget(name)
+                case (way, name):
+                    getattr(wire.connection, way)(name, wire.now)
+                    wire.exchange()
+                    left |= {name} if wire.connection.usable else set()
+                case OpenContext(name):
+                    wire.send(step, byte_rate=32_000)
+                    left.discard(name)
+                    wire.taken(name)
+                case _:
+                    wire.send(step)
+        for name in left & wire.connection.protocol.contexts.keys() if wire.connection.usable else ():
+            assert state(wire, name) in (CANCELLED, LINGERING)
+    wire.at(wire.now + 10_000)  # asserts progress at every deadline
+    for name in "ab":
+        assert wire.error(name) is None or isinstance(wire.error(name), VoicecoreError)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import trio
 
 from voicecore.audio import AudioChunk, AudioFormat
-from voicecore.errors import StateError, TextTooLongError, VoicecoreError
-from voicecore.events import ContextFinished, FlushCompleted, FlushContext, OpenContext, SendText, Synthesize
+from voicecore.errors import StateError, TextTooLongError, VendorError, VoicecoreError
+from voicecore.events import Audio, ContextFinished, FlushCompleted, FlushContext, OpenContext, SendText, Synthesize
 from voicecore.inbox import Received
 from voicecore.link import Link
 from voicecore.protocol import ContextState
@@ -231,7 +231,7 @@ class StreamedContext(SpeechContext):
         self._characters = 0  # sent to the last place
         self._unflushed = False
         self._turns: deque[_Place | None] = deque()  # flushed there and not read to the end; None: nothing to read
-        self._decoders: deque[SpeechDecoder] = deque()  # of every turn that has text and is not read to the end
+        self._decoders: deque[tuple[_Place, SpeechDecoder]] = deque()  # of every turn with text, till it is read
         self._sequence = 0
 
     async def __aenter__(self) -> Self:
@@ -252,7 +252,7 @@ class StreamedContext(SpeechContext):
         self._characters = total
         if text.strip() and not self._unflushed:
             self._unflushed = True
-            self._decoders.append(self._new_decoder())
+            self._decoders.append((self._places[-1], self._new_decoder()))
 
     async def flush(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -313,6 +313,9 @@ class StreamedContext(SpeechContext):
         link, context_id = self._places[-1]
         if (failure := link.connection.failure(context_id)) is not None:
             raise failure
+        if context_id not in link.connection.protocol.contexts:
+            vendor = self._tts.dialect.vendor
+            raise VendorError(f"{vendor}: closed the context {context_id} before its text was spoken", vendor)
         return self._places[-1]
 
     def _ended_at_rest(self) -> bool:
@@ -344,13 +347,14 @@ class StreamedContext(SpeechContext):
             link.forget(context_id)
 
     def _decode(self, received: Received) -> AudioChunk | None:
-        if not self._decoders:
-            return None  # said between two turns
-        chunk = self._decoders[0].decode(received)
+        place = self._places[0]
+        if not self._decoders or self._decoders[0][0] is not place:  # said of no turn
+            place.link.connection.protocol.late_messages += isinstance(received.event, Audio)
+            return None
+        chunk = self._decoders[0][1].decode(received)
         if isinstance(received.event, FlushCompleted):
             self._end_turn()
         elif isinstance(received.event, ContextFinished):  # the vendor closed it: there is no more of what was flushed
-            place = self._places[0]
             while place in self._turns:
                 self._end_turn()
         if chunk is None:
