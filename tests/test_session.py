@@ -11,45 +11,16 @@ import numpy as np
 import pytest
 import trio
 import trio.testing
-from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+from trio_websocket import WebSocketConnection, wrap_server_stream
 
 import voicecore
-from voicecore import AudioFormat, Deadlines
+from voicecore import AudioFormat, Deadlines, Reconnect
 from voicecore.emulator import Profile, run_emulator
 
 PCM_16K = AudioFormat("pcm_s16le", 16_000)
 DEEPDUB = "ws://localhost/open"
 SIXTYDB = "ws://localhost/ws/stt"
 Script = Callable[[WebSocketConnection], Awaitable[None]]
-
-
-@pytest.fixture
-async def vendor(nursery: trio.Nursery):
-    """Makes an `open_stream` whose every connection runs a script behind a real WebSocket server."""
-
-    def play(script: Script, opened: list[str] | None = None):
-        async def open_stream(url: str, ssl_context: object) -> trio.abc.Stream:
-            ours, theirs = trio.testing.memory_stream_pair()
-            if opened is not None:
-                opened.append(url)
-            nursery.start_soon(serve, theirs)
-            await trio.lowlevel.checkpoint()
-            return ours
-
-        async def serve(stream: trio.abc.Stream) -> None:
-            async with trio.open_nursery() as tasks:
-                request = await wrap_server_stream(tasks, stream, message_queue_size=100)
-                socket = await request.accept()
-                try:
-                    await script(socket)
-                except ConnectionClosed:
-                    return
-                finally:
-                    tasks.cancel_scope.cancel()
-
-        return open_stream
-
-    return play
 
 
 def tts(open_stream, **arguments):
@@ -222,7 +193,7 @@ async def test_a_stalled_peer_ends_by_the_send_deadline(autojump_clock, nursery)
         async def open_stream(url, ssl_context):
             return Stalled(await emulator.open_stream(url))
 
-        async with tts(open_stream, deadlines=Deadlines(send=2)) as session:
+        async with tts(open_stream, deadlines=Deadlines(send=2), reconnect=Reconnect(attempts=0)) as session:
             began = trio.current_time()
             with pytest.raises(voicecore.DeadlineError) as caught:
                 async with session.synthesize("x") as speech:
@@ -250,7 +221,9 @@ async def test_a_dead_peer_is_found_within_two_keepalive_periods(nursery, autoju
             await socket.send_message('{"type":"connected"}')
             tasks.cancel_scope.cancel()
 
-    async with stt(open_stream, deadlines=Deadlines(keepalive=5)) as session, session.stream() as stream:
+    never = Reconnect(attempts=0)
+    limits = Deadlines(keepalive=5)
+    async with stt(open_stream, deadlines=limits, reconnect=never) as session, session.stream() as stream:
         began = trio.current_time()
         with pytest.raises(voicecore.DeadlineError) as caught:
             async for _ in stream:

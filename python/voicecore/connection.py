@@ -114,6 +114,7 @@ class Connection:
         self.phase = Phase.IDLE
         self.error: Callable[[], VoicecoreError] | None = None
         self.must_abort = False
+        self.ended_by_us = False
         self._key = key or Secret("")
         self._limiter = RateLimiter(protocol.dialect.rates)
         self._headers = checked_headers(headers)
@@ -326,6 +327,7 @@ class Connection:
         if self.phase is not Phase.OPEN:
             self.abort()
             return
+        self.ended_by_us = True
         self._say_goodbye()
         self.phase = Phase.CLOSING
         self._websocket.send_close(1000)
@@ -334,6 +336,7 @@ class Connection:
 
     def abort(self, error: Callable[[], VoicecoreError] | None = None) -> None:
         """Ends everything at once: the driver closes the socket without a word."""
+        self.ended_by_us = self.ended_by_us or not self.closed
         self.must_abort = True
         self._finish(error or self._lost)
 

@@ -12,9 +12,41 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from voicecore.errors import ConfigurationError, VoicecoreError
+from voicecore.errors import ConfigurationError, ConnectionLostError, DeadlineError, VoicecoreError
+from voicecore.events import Event
 
 WINDOW_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnecting(Event):
+    """A connection that ended in `error` is opened again, `delay` seconds from now. `attempt` counts those in a row."""
+
+    attempt: int
+    delay: float
+    error: VoicecoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected(Event):
+    """... and is open. `replayed`: seconds of audio that were sent again, for speech-to-text."""
+
+    attempt: int
+    replayed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AudioGap(Event):
+    """`seconds` of audio may never have been recognised: they were sent before a connection was lost, and too long
+    before it to be sent again."""
+
+    seconds: float
+
+
+def is_loss(error: VoicecoreError) -> bool:
+    """True for an error that says that the connection is gone, and that another one may serve."""
+    dead = isinstance(error, DeadlineError) and error.deadline in ("keepalive", "send")
+    return error.retryable and (dead or isinstance(error, ConnectionLostError))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +55,7 @@ class Reconnect:
 
     `attempts`: in a row, without useful work between. `per_minute`: in any 60 s. `lifetime`: in the life of a session.
     `base`, `cap`: seconds; the n-th attempt in a row waits a random time up to min(cap, base * 2**n), and at least
-    what the vendor asked for (`Retry-After`).
+    what the vendor asked for (`Retry-After`). `replay`: seconds of audio that speech-to-text keeps to send again.
     """
 
     attempts: int = 4
@@ -31,13 +63,14 @@ class Reconnect:
     lifetime: int = 1000
     base: float = 0.25
     cap: float = 10.0
+    replay: float = 15.0
 
     def __post_init__(self) -> None:
         for name in ("attempts", "per_minute", "lifetime"):
             count = getattr(self, name)
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
                 raise ConfigurationError(f"reconnect.{name}: expected a whole number from 0, got {count!r}")
-        for name in ("base", "cap"):
+        for name in ("base", "cap", "replay"):
             seconds = getattr(self, name)
             if not (isinstance(seconds, (int, float)) and 0 < seconds < float("inf")):
                 raise ConfigurationError(f"reconnect.{name}: expected more than 0 s, got {seconds!r}")

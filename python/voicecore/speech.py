@@ -17,6 +17,7 @@ from voicecore.errors import StateError, TextTooLongError, VoicecoreError
 from voicecore.events import ContextFinished, FlushCompleted, FlushContext, OpenContext, SendText, Synthesize
 from voicecore.inbox import Received
 from voicecore.link import Link
+from voicecore.reconnect import is_loss
 from voicecore.sentences import SentenceCutter
 from voicecore.streams import Metrics, SpeechDecoder
 
@@ -86,15 +87,29 @@ class Speech:
                 raise StateError("a Speech is iterated inside its `async with` block")
             try:
                 received = await link.next(self.context_id)
-            except VoicecoreError:
+            except VoicecoreError as error:
                 if self._link is not link:  # cancelled by another task meanwhile
                     break
-                raise
+                if self.metrics.bytes_received or not is_loss(error):
+                    raise
+                await self._ask_again(link)
+                continue
+            if not self.metrics.bytes_received:
+                self._tts.backoff.succeeded()
             self._ended = isinstance(received.event, (ContextFinished, FlushCompleted))
             chunk = self._decoder.decode(received)
             if chunk is not None:
                 return chunk
         raise StopAsyncIteration
+
+    async def _ask_again(self, lost: Link) -> None:
+        """On another connection, since no audio came: a text of which a part was spoken is never spoken twice."""
+        link = await self._tts._lease()
+        if self._link is not lost:
+            return  # cancelled meanwhile
+        lost.forget(self.context_id)
+        self._request(link)
+        self._link = link
 
     def _request(self, link: Link) -> None:
         rate = self._wire.byte_rate
