@@ -662,7 +662,8 @@ def test_an_inbox_holds_exactly_its_seconds():
     wire.say(sound(data=bytes(600)), sound(data=bytes(400), index=1))
     assert len(wire.taken("a")) == 2
     assert wire.error("a") is None  # reading made room
-    wire.say(sound(data=bytes(600)), sound(data=bytes(400), index=1), sound(data=b"\0", index=2), sound(index=3))
+    numbered = [(600, 2), (400, 3), (1, 4), (2, 5)]
+    wire.say(*(sound(data=bytes(size), index=index) for size, index in numbered))
     wire.say(sound("b"))
     assert [len(event.data) for event in wire.taken("a")] == [600, 400]
     error = wire.error("a")

@@ -20,6 +20,7 @@ import logging
 from collections.abc import Callable
 from enum import Enum, auto
 from io import BytesIO
+from typing import Literal
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -40,6 +41,7 @@ from voicecore.errors import (
     VoicecoreError,
 )
 from voicecore.events import (
+    Audio,
     CancelContext,
     ClientEvent,
     CloseContext,
@@ -71,6 +73,7 @@ from voicecore.protocol import (
     SessionState,
     TimerName,
 )
+from voicecore.reorder import WINDOW_SECONDS as REORDER_SECONDS
 from voicecore.secret import Secret, without_query
 from voicecore.upgrade import checked_headers, parse_url, refusal_of
 
@@ -264,7 +267,8 @@ class Connection:
         """Does whatever is due."""
         if self.closed:
             return
-        if name := _due(self._timers, now):
+        name = _due(self._timers, now)
+        if name is not None and name != "reorder":
             self._expired(name, now)
         for context_id, inbox in list(self._inboxes.items()):
             if (due := _due(inbox.timers, now)) and not self.closed:
@@ -491,8 +495,19 @@ class Connection:
             self.protocol.late_messages += 1
             return
         if not isinstance(event, Failed):
-            self._put(context_id, event, now)
+            for ordered in self._in_order(self._inboxes[context_id], event, now):
+                self._put(context_id, ordered, now)
             self._follow_context(context_id, now, turn_ended=isinstance(event, FlushCompleted))
+
+    def _in_order(self, inbox: Inbox, event: ServerEvent, now: float) -> list[ServerEvent]:
+        """What of a context may be read now: a message that is ahead of its turn waits for a moment."""
+        order = inbox.order
+        events = order.push(event) if isinstance(event, Audio) else [*order.restart(), event]
+        if not order.waiting:
+            inbox.timers.pop("reorder", None)
+        else:
+            inbox.timers.setdefault("reorder", now + REORDER_SECONDS)
+        return events
 
     def _vendor_failed(self, event: Failed, context_id: str | None) -> None:
         """Fails the context that the vendor named; without a name, all that are still unanswered (or else open)."""
@@ -627,7 +642,7 @@ class Connection:
         if grace := self.protocol.dialect.context_graces.get(state):
             timers["grace"] = now + grace.seconds
 
-    def _expired(self, name: TimerName, now: float) -> None:
+    def _expired(self, name: DeadlineName | Literal["grace"], now: float) -> None:
         """One of the connection's own timers: there is nobody to say goodbye to."""
         if name == "grace":
             del self._timers["grace"]
@@ -637,6 +652,12 @@ class Connection:
         self._finish(self._lost if name == "close" else lambda: self._deadline(name))
 
     def _context_expired(self, context_id: str, name: TimerName, now: float) -> None:
+        if name == "reorder":
+            inbox = self._inboxes[context_id]
+            del inbox.timers["reorder"]
+            for event in inbox.order.flush():
+                self._put(context_id, event, now)
+            return
         if name == "grace":
             del self._inboxes[context_id].timers["grace"]
             grace = self.protocol.dialect.context_graces[self.protocol.contexts[context_id]]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from voicecore.errors import VoicecoreError
 from voicecore.events import Audio, ContextFinished, Event, FlushCompleted, GenerationFinished, ServerEvent
 from voicecore.protocol import TimerName
+from voicecore.reorder import Reorderer
 
 MAX_BUFFERED_SECONDS = 600.0  # of audio, per context: the longest text that a vendor takes, spoken slowly
 MAX_BUFFERED_EVENTS = 10_000  # per inbox: transcripts carry no seconds
@@ -33,6 +34,7 @@ class Inbox:
     timers: dict[TimerName, float] = field(default_factory=dict)
     queue: deque[Received] = field(default_factory=deque)
     seconds: float = 0.0
+    order: Reorderer = field(default_factory=Reorderer)
     error: Callable[[], VoicecoreError] | None = None
 
 

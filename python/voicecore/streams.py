@@ -13,7 +13,7 @@ import numpy as np
 
 from voicecore.audio import AudioChunk, AudioFormat
 from voicecore.codec import Transcoder
-from voicecore.events import Audio, ContextFinished, FlushCompleted, GenerationFinished
+from voicecore.events import Audio, AudioFault, ContextFinished, FlushCompleted, GenerationFinished
 from voicecore.inbox import Received
 
 
@@ -36,6 +36,8 @@ class Metrics:
     chunks: int = 0
     arrivals: list[Arrival] = field(default_factory=list)
     dangling_bytes: int = 0  # of a last frame that the vendor never completed
+    missing_messages: int = 0  # of a vendor that numbers them: these never came
+    duplicate_messages: int = 0  # ... and these came twice, and were dropped
 
     @property
     def ttfb(self) -> float | None:
@@ -72,6 +74,9 @@ class SpeechDecoder:
             case Audio(_, data, _, extra):
                 self.details.update(extra)
                 return self._chunk(self._samples(data), data, received.at)
+            case AudioFault(_, missing, duplicates):
+                self._metrics.missing_messages += missing
+                self._metrics.duplicate_messages += duplicates
             case GenerationFinished(_, data) if data:
                 return self._chunk(self._samples(data), data, received.at)
             case ContextFinished(_, data) | FlushCompleted(_, data):
