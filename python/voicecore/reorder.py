@@ -11,6 +11,13 @@ from voicecore.events import Audio, AudioFault, ServerEvent
 WINDOW_SECONDS = 0.2  # how long a message that is ahead of its turn waits for those before it
 WINDOW_MESSAGES = 16
 
+Print = tuple[int, bytes, bytes]
+
+
+def look_of(data: bytes) -> Print:
+    """Enough of some audio to know it again; a hash of all of it would cost more than its decoding."""
+    return len(data), data[:32], data[-32:]
+
 
 class Reorderer:
     """One context's numbered audio. `waiting` is true while something is held back."""
@@ -18,7 +25,8 @@ class Reorderer:
     def __init__(self) -> None:
         self._next = 0  # every vendor that numbers begins with 0
         self._ahead: dict[int, Audio] = {}
-        self._passed: dict[int, int] = {}  # number -> hash of its audio, of the last few
+        self._passed: dict[int, Print] = {}  # number -> what its audio looked like, of the last few
+        self._counts = True  # False: the same number came with other audio
         self._given_up: range = range(0)
 
     @property
@@ -29,9 +37,13 @@ class Reorderer:
     def push(self, audio: Audio) -> list[ServerEvent]:
         """Takes the next message that came; gives what may be played now, in order."""
         index = audio.index
-        if index is None:
+        if index is None or not self._counts:
             return [audio]
-        if self._passed.get(index) == hash(audio.data) or self._ahead.get(index) == audio:
+        known = self._passed.get(index)
+        if known is not None and known != look_of(audio.data):
+            self._counts = False
+            return [*self.flush(), audio]
+        if known is not None or index in self._ahead:
             return [AudioFault(audio.context_id, duplicates=1)]
         if index in self._given_up:
             return []  # too late: it is counted as missing already
@@ -55,7 +67,7 @@ class Reorderer:
     def restart(self) -> list[ServerEvent]:
         """The numbers begin again: gives what was held back."""
         played = self.flush()
-        self._next, self._given_up = 0, range(0)
+        self._next, self._given_up, self._counts = 0, range(0), True
         self._passed.clear()
         return played
 
@@ -71,6 +83,6 @@ class Reorderer:
         return played
 
     def _note(self, index: int, audio: Audio) -> None:
-        self._passed[index] = hash(audio.data)
+        self._passed[index] = look_of(audio.data)
         if len(self._passed) > 2 * WINDOW_MESSAGES:
             del self._passed[next(iter(self._passed))]
