@@ -59,7 +59,7 @@ from voicecore.events import (
     Synthesize,
     TransportOpened,
 )
-from voicecore.inbox import MAX_BUFFERED_EVENTS, MAX_BUFFERED_SECONDS, Inbox, Received, seconds_of
+from voicecore.inbox import MAX_BUFFERED_EVENTS, MAX_BUFFERED_SECONDS, Inbox, Overflow, Received, seconds_of
 from voicecore.limits import RateLimiter
 from voicecore.protocol import (
     CONTEXT_DEADLINES,
@@ -80,6 +80,8 @@ from voicecore.upgrade import checked_headers, parse_url, refusal_of
 SESSION = ""
 MAX_MESSAGE_BYTES = 16 * 2**20
 MAX_UNREAD_EVENTS = 100  # of the session itself, for text-to-speech
+MAX_CONTEXTS = 1000  # open at once on one socket
+MAX_ECHO_BYTES = 16 * 2**10  # messages up to this length are searched for the key, which a vendor may echo
 MAX_OUTGOING_BYTES = 64 * 2**10  # above it `can_send` is false and the driver lets the sender wait
 TERMINAL_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 
@@ -109,6 +111,7 @@ class Connection:
         key: Secret | None = None,
         deadlines: Deadlines | None = None,
         buffered_seconds: float = MAX_BUFFERED_SECONDS,
+        on_overflow: Overflow = "fail",
     ) -> None:
         self.protocol = protocol
         self.requests = 0
@@ -122,6 +125,7 @@ class Connection:
         self._limiter = RateLimiter(protocol.dialect.rates)
         self._headers = checked_headers(headers)
         self._buffered_seconds = buffered_seconds
+        self._on_overflow = on_overflow
         self._websocket = ClientProtocol(parse_url(url), max_size=MAX_MESSAGE_BYTES, logger=_SILENT)
         self._fragments: list[bytes] = []
         self._fragments_are_text = False
@@ -156,8 +160,9 @@ class Connection:
     def has_room(self) -> bool:
         """True while the socket may be used for one more context."""
         dialect = self.protocol.dialect
-        full = dialect.max_contexts is not None and len(self.protocol.contexts) >= dialect.max_contexts
-        return self.usable and not full and not self.retired
+        most = MAX_CONTEXTS if dialect.max_contexts is None else dialect.max_contexts
+        doubtful = self._pinged_at is not None  # silent for so long that it was pinged, and has not answered
+        return self.usable and len(self.protocol.contexts) < most and not self.retired and not doubtful
 
     @property
     def retired(self) -> bool:
@@ -178,6 +183,16 @@ class Connection:
     def can_send(self) -> bool:
         """False while more than MAX_OUTGOING_BYTES wait for the socket."""
         return self._outgoing.tell() <= MAX_OUTGOING_BYTES
+
+    @property
+    def congested(self) -> bool:
+        """True while a consumer is behind and the caller chose that the socket waits: then nothing should be read."""
+        return self._on_overflow == "wait" and any(not inbox.fits(0.0) for inbox in self._inboxes.values())
+
+    def queued(self, context_id: str = SESSION) -> float:
+        """Seconds of audio that wait for the consumer of a context."""
+        inbox = self._inboxes.get(context_id)
+        return 0.0 if inbox is None else inbox.seconds
 
     def data_to_send(self, now: float) -> bytes:
         """Everything that is to go out now; b"" for nothing. Whole frames: send all of it, or abort the socket."""
@@ -217,9 +232,7 @@ class Connection:
         if inbox is None:
             raise self._unusable(f"nobody follows the context {context_id!r}")
         if inbox.queue:
-            received = inbox.queue.popleft()
-            inbox.seconds -= seconds_of(received.event, inbox.byte_rate)
-            return received
+            return inbox.pop()
         if inbox.error is not None:
             raise inbox.error()
         return None
@@ -378,6 +391,7 @@ class Connection:
 
     def _refused(self, response: Response, fault: Exception) -> None:
         self.must_abort = True
+        response.reason_phrase = self._shown(response.reason_phrase)
         if isinstance(fault, InvalidStatus):
             self._finish(lambda: refusal_of(self.protocol.dialect.vendor, self.shown_url, response))
         else:
@@ -402,6 +416,8 @@ class Connection:
                 self._receive_message(message, self._fragments_are_text, now)
 
     def _receive_message(self, payload: bytes, text: bool, now: float) -> None:
+        if len(payload) <= MAX_ECHO_BYTES:
+            payload = self._key.hidden_in(payload)
         try:
             event = self.protocol.receive(payload, text=text)
         except (MessageError, ProtocolError) as error:
@@ -467,7 +483,7 @@ class Connection:
     def _lost(self) -> VoicecoreError:
         """Why the connection is over, as far as the peer said."""
         received = self._websocket.close_rcvd
-        code, reason = (received.code, received.reason) if received else (1006, "")
+        code, reason = (received.code, self._shown(received.reason)) if received else (1006, "")
         vendor = self.protocol.dialect.vendor
         said = f"close code {code}{f' ({reason})' if reason else ''}"
         if code == 1008 and not self._worked:
@@ -475,6 +491,10 @@ class Connection:
         error = ConnectionLostError(f"{vendor}: the connection to {self.shown_url} ended: {said}", code, reason)
         error.retryable = code not in TERMINAL_CLOSE_CODES
         return error
+
+    def _shown(self, text: str) -> str:
+        """What a vendor said, without the key."""
+        return self._key.hidden_in(text.encode()).decode()
 
     # --- events and inboxes ------------------------------------------------------------------------------
 
@@ -532,22 +552,26 @@ class Connection:
         if inbox.error is not None:
             return
         seconds = seconds_of(event, inbox.byte_rate)
-        if inbox.seconds + seconds > inbox.seconds_limit or len(inbox.queue) >= MAX_BUFFERED_EVENTS:
-            limit, held = inbox.seconds_limit, len(inbox.queue)
-            self._fail_inbox(
-                context_id,
-                lambda: QueueOverflowError(
-                    f"context {context_id!r}: expected at most {limit:g} s of audio and {MAX_BUFFERED_EVENTS} events "
-                    f"to wait for the consumer, got more ({held} events held); what came after was dropped"
-                ),
-            )
-            self._give_up(context_id, now)
+        if not inbox.fits(seconds) and self._on_overflow == "drop_oldest":
+            inbox.make_room(context_id, seconds, now)
+        if not inbox.fits(seconds) and self._on_overflow != "wait":
+            self._overflow(context_id, inbox, now)
             return
         if context_id == SESSION and self.protocol.dialect.kind == "tts" and len(inbox.queue) >= MAX_UNREAD_EVENTS:
             inbox.queue.popleft()  # nobody has to read what a text-to-speech vendor says of the session
-        inbox.seconds += seconds
-        inbox.queue.append(Received(event, now))
+        inbox.put(Received(event, now))
         self._touched.add(context_id)
+
+    def _overflow(self, context_id: str, inbox: Inbox, now: float) -> None:
+        limit, held = inbox.seconds_limit, len(inbox.queue)
+        self._fail_inbox(
+            context_id,
+            lambda: QueueOverflowError(
+                f"context {context_id!r}: expected at most {limit:g} s of audio and {MAX_BUFFERED_EVENTS} events "
+                f"to wait for the consumer, got more ({held} events held); what came after was dropped"
+            ),
+        )
+        self._give_up(context_id, now)
 
     def _fail_inbox(self, context_id: str, error: Callable[[], VoicecoreError]) -> None:
         inbox = self._inboxes.get(context_id)
@@ -666,6 +690,9 @@ class Connection:
         if context_id == SESSION:
             self._expired(name, now)
             return
+        if self.congested and name != "total":
+            self._inboxes[context_id].timers[name] = now + getattr(self.deadlines, name)
+            return  # it is not the vendor that is silent
         self._fail_inbox(context_id, lambda: self._deadline(name, f" of context {context_id}"))
         self._give_up(context_id, now)
 
@@ -681,6 +708,9 @@ class Connection:
 
     def _keep_alive(self, now: float) -> None:
         """Pings a silent peer once; a peer that stays silent for as long again is dead."""
+        if self.congested:
+            self._last_received = now  # it is not the peer that is silent
+            return
         if self._pinged_at is None:
             self._pinged_at = now
             self._websocket.send_ping(b"voicecore")

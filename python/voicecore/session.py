@@ -23,7 +23,7 @@ from voicecore.connection import Connection
 from voicecore.deadlines import Deadlines
 from voicecore.errors import AuthError, ConfigurationError, ConnectionLostError, DeadlineError, VoicecoreError
 from voicecore.events import ClassifyVoice, Event, Failed, OpenContext, Synthesize, VoiceClassified
-from voicecore.inbox import MAX_BUFFERED_SECONDS
+from voicecore.inbox import MAX_BUFFERED_SECONDS, Overflow
 from voicecore.link import Link
 from voicecore.nursery import flat_nursery
 from voicecore.protocol import Dialect, Protocol, Role
@@ -51,6 +51,7 @@ def connect_tts(
     deadlines: Deadlines | None = None,
     ssl_context: ssl.SSLContext | None = None,
     max_buffered: float = MAX_BUFFERED_SECONDS,
+    on_overflow: Overflow = "fail",
     allow_plaintext: bool = False,
     on_limit: Literal["wait", "raise"] = "wait",
     max_connections: int = MAX_CONNECTIONS,
@@ -62,21 +63,25 @@ def connect_tts(
 
     The key comes from `api_key` or the vendor's environment variable; `url` is the whole URL, else the vendor's
     variable, else the vendor's own. `max_buffered` bounds, in seconds of audio, what may wait for a slow consumer of
-    one context. A request over a limit of the vendor waits or, with `on_limit="raise"`, raises `RateLimitError` with
-    `retry_after`. A vendor that serves one utterance at a time on a connection gets up to `max_connections` of them;
-    further requests wait for a free one. A connection that is lost is opened again as `reconnect` says, and a request
-    that got no audio yet is sent again; one that did never is. `on_event` is called with each `Reconnecting` and
-    `Reconnected`. Raises `ConfigurationError` (a `ValueError`) at once for a missing key or a
-    bad argument. Entering connects, and raises `AuthError`, `ConnectionFailedError`, `TlsError` or `DeadlineError`;
-    cancelling that leaves nothing behind.
+    one context; then `on_overflow` decides: "fail" that context, "drop_oldest" audio of it, or "wait", which stops
+    reading the socket: the vendor feels it, but gets no answer to its pings meanwhile either. A request over a limit
+    of the vendor waits or, with `on_limit="raise"`, raises `RateLimitError` with `retry_after`. A vendor that serves
+    one utterance at a time on a connection gets up to `max_connections` of them; further requests wait for a free
+    one. A connection that is lost is opened again as `reconnect` says, and a request that got no audio yet is sent
+    again; one that did never is. `on_event` is called with each `Reconnecting` and `Reconnected`.
+
+    Raises `ConfigurationError` (a `ValueError`) at once for a missing key or a bad argument. Entering connects, and
+    raises `AuthError`, `ConnectionFailedError`, `TlsError` or `DeadlineError`; cancelling that leaves nothing behind.
     """
     dialect, whole_url, key = _find(vendor, "tts", api_key, url, allow_plaintext)
     limits = deadlines or Deadlines()
+    expect_one_of("on_overflow", on_overflow, ("fail", "drop_oldest", "wait"))
     expect_one_of("on_limit", on_limit, ("wait", "raise"))
     expect_range("max_connections", max_connections, 1, 1000, whole=True)
+    bound = _Bound(max_buffered, on_overflow)
     again = _Again(reconnect or Reconnect(), on_event)
     settings = _Settings(
-        dialect, key, whole_url, limits, max_buffered, ssl_context, open_stream, again, on_limit, max_connections
+        dialect, key, whole_url, limits, bound, ssl_context, open_stream, again, on_limit, max_connections
     )
     return _session(lambda nursery: TTS(settings, nursery))
 
@@ -89,6 +94,7 @@ def connect_stt(
     deadlines: Deadlines | None = None,
     ssl_context: ssl.SSLContext | None = None,
     max_buffered: float = MAX_BUFFERED_SECONDS,
+    on_overflow: Overflow = "fail",
     allow_plaintext: bool = False,
     reconnect: Reconnect | None = None,
     on_event: Callable[[Event], None] | None = None,
@@ -101,9 +107,18 @@ def connect_stt(
     """
     dialect, whole_url, key = _find(vendor, "stt", api_key, url, allow_plaintext)
     limits = deadlines or Deadlines()
+    expect_one_of("on_overflow", on_overflow, ("fail", "drop_oldest", "wait"))
+    bound = _Bound(max_buffered, on_overflow)
     again = _Again(reconnect or Reconnect(), on_event)
-    settings = _Settings(dialect, key, whole_url, limits, max_buffered, ssl_context, open_stream, again)
+    settings = _Settings(dialect, key, whole_url, limits, bound, ssl_context, open_stream, again)
     return _session(lambda nursery: STT(settings, nursery))
+
+
+class _Bound(NamedTuple):
+    """What may wait for a slow consumer, in seconds of audio of one context, and what happens beyond."""
+
+    seconds: float
+    on_overflow: Overflow
 
 
 class _Again(NamedTuple):
@@ -121,7 +136,7 @@ class _Settings:
     key: Secret
     url: str
     deadlines: Deadlines
-    max_buffered: float
+    bound: _Bound
     ssl_context: ssl.SSLContext | None
     open_stream: OpenStream
     again: _Again
@@ -242,7 +257,8 @@ class _Session:
             headers,
             key=settings.key,
             deadlines=settings.deadlines,
-            buffered_seconds=settings.max_buffered,
+            buffered_seconds=settings.bound.seconds,
+            on_overflow=settings.bound.on_overflow,
         )
 
     async def _open_stream(self) -> trio.abc.Stream:

@@ -322,7 +322,7 @@ class StreamedContext(SpeechContext):
 
     def _take(self, link: Link) -> Received | None:
         try:
-            return link.connection.take(self.context_id)
+            return link.take(self.context_id)
         except VoicecoreError:
             if link is self._link and (any(self._turns) or self._unflushed or link.connection.usable):
                 raise

@@ -38,6 +38,7 @@ class Metrics:
     dangling_bytes: int = 0  # of a last frame that the vendor never completed
     missing_messages: int = 0  # of a vendor that numbers them: these never came
     duplicate_messages: int = 0  # ... and these came twice, and were dropped
+    dropped_bytes: int = 0  # for a consumer that was too slow, with on_overflow="drop_oldest"
 
     @property
     def ttfb(self) -> float | None:
@@ -74,7 +75,8 @@ class SpeechDecoder:
             case Audio(_, data, _, extra):
                 self.details.update(extra)
                 return self._chunk(self._samples(data), data, received.at)
-            case AudioFault(_, missing, duplicates):
+            case AudioFault(_, missing, duplicates, dropped):
+                self._metrics.dropped_bytes += dropped
                 self._metrics.missing_messages += missing
                 self._metrics.duplicate_messages += duplicates
             case GenerationFinished(_, data) if data:
