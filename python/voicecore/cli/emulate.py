@@ -114,12 +114,17 @@ def emulate(
     ] = 0.0,
     chunk_seconds: Annotated[float, typer.Option(min=0.01, max=10.0, help="The length of one audio message.")] = 0.2,
     no_credit: Annotated[bool, typer.Option("--no-credit", help="Every account is out of credit.")] = False,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=VALUE][@N]", help="Do something wrong, for all clients; may be repeated."),
+    ] = None,
 ) -> None:
     """Serve every vendor's protocol on this machine, with a real voice and real ears. No network, no key.
 
     Any key is accepted that is not empty and does not begin with "bad", so that a refusal can be tried too.
     """
     from voicecore.emulator import Profile
+    from voicecore.emulator.faults import parse_fault
 
     profile = Profile(
         key=_key(key_env),
@@ -132,6 +137,7 @@ def emulate(
         last_audio=_underscored(last_audio),
         sixtydb_handshake=_underscored(handshake),
         sixtydb_envelope=_underscored(envelope),
+        faults=tuple(map(parse_fault, fault or ())),
     )
     trio.run(_serve, profile, host, port, voice.value, ears.value, dictation, as_json)
 

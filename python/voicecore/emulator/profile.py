@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from voicecore.emulator.faults import EmulatorFault
 from voicecore.protocol import Dialect
 from voicecore.secret import Secret
 from voicecore.vendors.deepdub import DeepdubOpen
@@ -32,6 +33,8 @@ class Profile:
     last_audio: Literal["in_last", "before_last"] = "in_last"
     sixtydb_handshake: Literal["after_start", "before_start"] = "after_start"
     sixtydb_envelope: Literal["object", "boolean"] = "object"
+
+    faults: tuple[EmulatorFault, ...] = ()
 
     def accepts(self, key: str | None) -> bool:
         """True for a key that this emulator takes."""
