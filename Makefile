@@ -10,7 +10,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'C
 # cargo builds the binding for the environment's Python, whatever else is on the PATH.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
-.PHONY: demo test test-rust test-python lint types bench clean
+.PHONY: demo test test-rust test-python lint types bench soak clean
 
 demo: $(STAMPS)/wheel
 	$(BIN)/voicecore demo --out demo
@@ -37,6 +37,10 @@ bench: $(STAMPS)/wheel
 	$(BIN)/python -m pytest benches --benchmark-only --benchmark-max-time=0.1 --benchmark-columns=median,ops \
 		--benchmark-sort=name --quiet
 	$(BIN)/python -m benches --json bench.json --markdown bench.md
+
+# MINUTES=30 STREAMS=500: many streams with random faults; memory, lateness and errors at the end.
+soak: $(STAMPS)/wheel
+	$(BIN)/python -m benches.soak --minutes $(or $(MINUTES),5) --streams $(or $(STREAMS),500)
 
 # The environment, then the wheel: an editable install, so that Python files need no rebuild.
 $(STAMPS)/venv:

@@ -97,6 +97,7 @@ SAMPLES = {
     },
     vocabulary.OpenContext: vocabulary.OpenContext("a", None, DeepdubOptions()),
     vocabulary.SendText: vocabulary.SendText("a", "x"),
+    vocabulary.AudioFault: vocabulary.AudioFault("a"),
     vocabulary.BareAudio: vocabulary.BareAudio("a", b""),
     vocabulary.TransportOpened: vocabulary.TransportOpened("s", 25.0, 20.0),
     vocabulary.Authenticate: vocabulary.Authenticate(Secret("k")),

@@ -30,6 +30,10 @@ from voicecore.errors import VendorError as VendorError
 from voicecore.errors import VendorUnavailableError as VendorUnavailableError
 from voicecore.errors import VoicecoreError as VoicecoreError
 from voicecore.events import Transcript as Transcript
+from voicecore.reconnect import AudioGap as AudioGap
+from voicecore.reconnect import Reconnect as Reconnect
+from voicecore.reconnect import Reconnected as Reconnected
+from voicecore.reconnect import Reconnecting as Reconnecting
 from voicecore.secret import Secret as Secret
 from voicecore.session import STT as STT
 from voicecore.session import TTS as TTS

@@ -20,6 +20,7 @@ import logging
 from collections.abc import Callable
 from enum import Enum, auto
 from io import BytesIO
+from typing import Literal
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -40,6 +41,7 @@ from voicecore.errors import (
     VoicecoreError,
 )
 from voicecore.events import (
+    Audio,
     CancelContext,
     ClientEvent,
     CloseContext,
@@ -57,7 +59,7 @@ from voicecore.events import (
     Synthesize,
     TransportOpened,
 )
-from voicecore.inbox import MAX_BUFFERED_EVENTS, MAX_BUFFERED_SECONDS, Inbox, Received, seconds_of
+from voicecore.inbox import MAX_BUFFERED_EVENTS, MAX_BUFFERED_SECONDS, Inbox, Overflow, Received, seconds_of
 from voicecore.limits import RateLimiter
 from voicecore.protocol import (
     AT_WORK,
@@ -72,12 +74,15 @@ from voicecore.protocol import (
     SessionState,
     TimerName,
 )
+from voicecore.reorder import WINDOW_SECONDS as REORDER_SECONDS
 from voicecore.secret import Secret, without_query
 from voicecore.upgrade import checked_headers, parse_url, refusal_of
 
 SESSION = ""
 MAX_MESSAGE_BYTES = 16 * 2**20
 MAX_UNREAD_EVENTS = 100  # of the session itself, for text-to-speech
+MAX_CONTEXTS = 1000  # open at once on one socket
+MAX_ECHO_BYTES = 16 * 2**10  # messages up to this length are searched for the key, which a vendor may echo
 MAX_OUTGOING_BYTES = 64 * 2**10  # above it `can_send` is false and the driver lets the sender wait
 TERMINAL_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 
@@ -107,6 +112,7 @@ class Connection:
         key: Secret | None = None,
         deadlines: Deadlines | None = None,
         buffered_seconds: float = MAX_BUFFERED_SECONDS,
+        on_overflow: Overflow = "fail",
     ) -> None:
         self.protocol = protocol
         self.requests = 0
@@ -115,10 +121,12 @@ class Connection:
         self.phase = Phase.IDLE
         self.error: Callable[[], VoicecoreError] | None = None
         self.must_abort = False
+        self.ended_by_us = False
         self._key = key or Secret("")
         self._limiter = RateLimiter(protocol.dialect.rates)
         self._headers = checked_headers(headers)
         self._buffered_seconds = buffered_seconds
+        self._on_overflow = on_overflow
         self._websocket = ClientProtocol(parse_url(url), max_size=MAX_MESSAGE_BYTES, logger=_SILENT)
         self._fragments: list[bytes] = []
         self._fragments_are_text = False
@@ -154,8 +162,9 @@ class Connection:
     def has_room(self) -> bool:
         """True while the socket may be used for one more context."""
         dialect = self.protocol.dialect
-        full = dialect.max_contexts is not None and len(self.protocol.contexts) >= dialect.max_contexts
-        return self.usable and not full and not self.retired
+        most = MAX_CONTEXTS if dialect.max_contexts is None else dialect.max_contexts
+        doubtful = self._pinged_at is not None  # silent for so long that it was pinged, and has not answered
+        return self.usable and len(self.protocol.contexts) < most and not self.retired and not doubtful
 
     @property
     def retired(self) -> bool:
@@ -176,6 +185,16 @@ class Connection:
     def can_send(self) -> bool:
         """False while more than MAX_OUTGOING_BYTES wait for the socket."""
         return self._outgoing.tell() <= MAX_OUTGOING_BYTES
+
+    @property
+    def congested(self) -> bool:
+        """True while a consumer is behind and the caller chose that the socket waits: then nothing should be read."""
+        return self._on_overflow == "wait" and any(not inbox.fits(0.0) for inbox in self._inboxes.values())
+
+    def queued(self, context_id: str = SESSION) -> float:
+        """Seconds of audio that wait for the consumer of a context."""
+        inbox = self._inboxes.get(context_id)
+        return 0.0 if inbox is None else inbox.seconds
 
     def data_to_send(self, now: float) -> bytes:
         """Everything that is to go out now; b"" for nothing. Whole frames: send all of it, or abort the socket."""
@@ -215,9 +234,7 @@ class Connection:
         if inbox is None:
             raise self._unusable(f"nobody follows the context {context_id!r}")
         if inbox.queue:
-            received = inbox.queue.popleft()
-            inbox.seconds -= seconds_of(received.event, inbox.byte_rate)
-            return received
+            return inbox.pop()
         if inbox.error is not None:
             raise inbox.error()
         return None
@@ -265,7 +282,8 @@ class Connection:
         """Does whatever is due."""
         if self.closed:
             return
-        if name := _due(self._timers, now):
+        name = _due(self._timers, now)
+        if name is not None and name != "reorder":
             self._expired(name, now)
         for context_id, inbox in list(self._inboxes.items()):
             if (due := _due(inbox.timers, now)) and not self.closed:
@@ -328,6 +346,7 @@ class Connection:
         if self.phase is not Phase.OPEN:
             self.abort()
             return
+        self.ended_by_us = True
         self._say_goodbye()
         self.phase = Phase.CLOSING
         self._websocket.send_close(1000)
@@ -336,6 +355,7 @@ class Connection:
 
     def abort(self, error: Callable[[], VoicecoreError] | None = None) -> None:
         """Ends everything at once: the driver closes the socket without a word."""
+        self.ended_by_us = self.ended_by_us or not self.closed
         self.must_abort = True
         self._finish(error or self._lost)
 
@@ -373,6 +393,7 @@ class Connection:
 
     def _refused(self, response: Response, fault: Exception) -> None:
         self.must_abort = True
+        response.reason_phrase = self._shown(response.reason_phrase)
         if isinstance(fault, InvalidStatus):
             self._finish(lambda: refusal_of(self.protocol.dialect.vendor, self.shown_url, response))
         else:
@@ -397,6 +418,8 @@ class Connection:
                 self._receive_message(message, self._fragments_are_text, now)
 
     def _receive_message(self, payload: bytes, text: bool, now: float) -> None:
+        if len(payload) <= MAX_ECHO_BYTES:
+            payload = self._key.hidden_in(payload)
         try:
             event = self.protocol.receive(payload, text=text)
         except (MessageError, ProtocolError) as error:
@@ -463,7 +486,7 @@ class Connection:
     def _lost(self) -> VoicecoreError:
         """Why the connection is over, as far as the peer said."""
         received = self._websocket.close_rcvd
-        code, reason = (received.code, received.reason) if received else (1006, "")
+        code, reason = (received.code, self._shown(received.reason)) if received else (1006, "")
         vendor = self.protocol.dialect.vendor
         said = f"close code {code}{f' ({reason})' if reason else ''}"
         if code == 1008 and self._complaint is not None:
@@ -473,6 +496,10 @@ class Connection:
         error = ConnectionLostError(f"{vendor}: the connection to {self.shown_url} ended: {said}", code, reason)
         error.retryable = code not in TERMINAL_CLOSE_CODES
         return error
+
+    def _shown(self, text: str) -> str:
+        """What a vendor said, without the key."""
+        return self._key.hidden_in(text.encode()).decode()
 
     # --- events and inboxes ------------------------------------------------------------------------------
 
@@ -493,8 +520,19 @@ class Connection:
             self.protocol.late_messages += 1
             return
         if not isinstance(event, Failed):
-            self._put(context_id, event, now)
+            for ordered in self._in_order(self._inboxes[context_id], event, now):
+                self._put(context_id, ordered, now)
             self._follow_context(context_id, now, turn_ended=isinstance(event, FlushCompleted))
+
+    def _in_order(self, inbox: Inbox, event: ServerEvent, now: float) -> list[ServerEvent]:
+        """What of a context may be read now: a message that is ahead of its turn waits for a moment."""
+        order = inbox.order
+        events = order.push(event) if isinstance(event, Audio) else [*order.restart(), event]
+        if not order.waiting:
+            inbox.timers.pop("reorder", None)
+        else:
+            inbox.timers.setdefault("reorder", now + REORDER_SECONDS)
+        return events
 
     def _vendor_failed(self, event: Failed, context_id: str | None) -> None:
         """Fails the context that the vendor named; without a name, all that it may concern."""
@@ -524,22 +562,26 @@ class Connection:
         if inbox.error is not None:
             return
         seconds = seconds_of(event, inbox.byte_rate)
-        if inbox.seconds + seconds > inbox.seconds_limit or len(inbox.queue) >= MAX_BUFFERED_EVENTS:
-            limit, held = inbox.seconds_limit, len(inbox.queue)
-            self._fail_inbox(
-                context_id,
-                lambda: QueueOverflowError(
-                    f"context {context_id!r}: expected at most {limit:g} s of audio and {MAX_BUFFERED_EVENTS} events "
-                    f"to wait for the consumer, got more ({held} events held); what came after was dropped"
-                ),
-            )
-            self._give_up(context_id, now)
+        if not inbox.fits(seconds) and self._on_overflow == "drop_oldest":
+            inbox.make_room(context_id, seconds, now)
+        if not inbox.fits(seconds) and self._on_overflow != "wait":
+            self._overflow(context_id, inbox, now)
             return
         if context_id == SESSION and self.protocol.dialect.kind == "tts" and len(inbox.queue) >= MAX_UNREAD_EVENTS:
             inbox.queue.popleft()  # nobody has to read what a text-to-speech vendor says of the session
-        inbox.seconds += seconds
-        inbox.queue.append(Received(event, now))
+        inbox.put(Received(event, now))
         self._touched.add(context_id)
+
+    def _overflow(self, context_id: str, inbox: Inbox, now: float) -> None:
+        limit, held = inbox.seconds_limit, len(inbox.queue)
+        self._fail_inbox(
+            context_id,
+            lambda: QueueOverflowError(
+                f"context {context_id!r}: expected at most {limit:g} s of audio and {MAX_BUFFERED_EVENTS} events "
+                f"to wait for the consumer, got more ({held} events held); what came after was dropped"
+            ),
+        )
+        self._give_up(context_id, now)
 
     def _fail_inbox(self, context_id: str, error: Callable[[], VoicecoreError]) -> None:
         inbox = self._inboxes.get(context_id)
@@ -638,7 +680,7 @@ class Connection:
         if grace := self.protocol.dialect.context_graces.get(state):
             timers["grace"] = now + grace.seconds
 
-    def _expired(self, name: TimerName, now: float) -> None:
+    def _expired(self, name: DeadlineName | Literal["grace"], now: float) -> None:
         """One of the connection's own timers: there is nobody to say goodbye to."""
         if name == "grace":
             del self._timers["grace"]
@@ -648,6 +690,12 @@ class Connection:
         self._finish(self._lost if name == "close" else lambda: self._deadline(name))
 
     def _context_expired(self, context_id: str, name: TimerName, now: float) -> None:
+        if name == "reorder":
+            inbox = self._inboxes[context_id]
+            del inbox.timers["reorder"]
+            for event in inbox.order.flush():
+                self._put(context_id, event, now)
+            return
         if name == "grace":
             del self._inboxes[context_id].timers["grace"]
             grace = self.protocol.dialect.context_graces[self.protocol.contexts[context_id]]
@@ -656,6 +704,9 @@ class Connection:
         if context_id == SESSION:
             self._expired(name, now)
             return
+        if self.congested and name != "total":
+            self._inboxes[context_id].timers[name] = now + getattr(self.deadlines, name)
+            return  # it is not the vendor that is silent
         self._fail_inbox(context_id, lambda: self._deadline(name, f" of context {context_id}"))
         self._give_up(context_id, now)
 
@@ -671,6 +722,9 @@ class Connection:
 
     def _keep_alive(self, now: float) -> None:
         """Pings a silent peer once; a peer that stays silent for as long again is dead."""
+        if self.congested:
+            self._last_received = now  # it is not the peer that is silent
+            return
         if self._pinged_at is None:
             self._pinged_at = now
             self._websocket.send_ping(b"voicecore")

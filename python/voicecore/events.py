@@ -119,6 +119,19 @@ class Audio(ServerEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class AudioFault(ServerEvent):
+    """Found on our side: of a context's numbered audio so many messages never came, or came twice and were dropped.
+
+    `dropped`: bytes of audio that a slow consumer lost to `on_overflow="drop_oldest"`.
+    """
+
+    context_id: str
+    missing: int = 0
+    duplicates: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class BareAudio(Audio):
     """Audio in a form that has no message for its end: a clean close of the socket ends it."""
 

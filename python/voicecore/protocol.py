@@ -98,7 +98,7 @@ class ContextState(Enum):
 
 
 DeadlineName = Literal["connect", "first_audio", "between_chunks", "total", "send", "close", "keepalive"]
-TimerName = DeadlineName | Literal["grace"]
+TimerName = DeadlineName | Literal["grace", "reorder"]
 SessionTable = Mapping[SessionState, Mapping[type[Event], SessionState]]
 ContextTable = Mapping[ContextState, Mapping[type[Event], ContextState]]
 

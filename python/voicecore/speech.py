@@ -18,6 +18,7 @@ from voicecore.events import Audio, ContextFinished, FlushCompleted, FlushContex
 from voicecore.inbox import Received
 from voicecore.link import Link
 from voicecore.protocol import ContextState
+from voicecore.reconnect import is_loss
 from voicecore.sentences import SentenceCutter
 from voicecore.streams import Metrics, SpeechDecoder
 
@@ -84,15 +85,29 @@ class Speech:
                 raise StateError("a Speech is iterated inside its `async with` block")
             try:
                 received = await link.next(self.context_id)
-            except VoicecoreError:
+            except VoicecoreError as error:
                 if self._link is not link:  # cancelled by another task meanwhile
                     break
-                raise
+                if self.metrics.bytes_received or not is_loss(error):
+                    raise
+                await self._ask_again(link)
+                continue
+            if not self.metrics.bytes_received:
+                self._tts.backoff.succeeded()
             self._ended = isinstance(received.event, (ContextFinished, FlushCompleted))
             chunk = self._decoder.decode(received)
             if chunk is not None:
                 return chunk
         raise StopAsyncIteration
+
+    async def _ask_again(self, lost: Link) -> None:
+        """On another connection, since no audio came: a text of which a part was spoken is never spoken twice."""
+        link = await self._tts._lease()
+        if self._link is not lost:
+            return  # cancelled meanwhile
+        lost.forget(self.context_id)
+        self._request(link)
+        self._link = link
 
     def _request(self, link: Link) -> None:
         rate = self._wire.byte_rate
@@ -336,7 +351,7 @@ class StreamedContext(SpeechContext):
             link, context_id = self._places[0]
             replaced = len(self._places) > 1
             try:
-                received = link.connection.take(context_id)
+                received = link.take(context_id)
             except VoicecoreError:
                 if not replaced and not self._ended_at_rest():
                     raise

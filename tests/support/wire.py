@@ -43,8 +43,9 @@ def client(vendor: str = "deepdub", *, url: str = "", key: str = KEY, **argument
     dialect = DIALECTS[vendor]()
     names = set(arguments) & set(Deadlines.__slots__)
     deadlines = Deadlines(**{name: arguments.pop(name) for name in names})
-    target, headers = dialect.upgrade(url or f"ws://vendor.test{dialect.path()}", Secret(key))
-    return Connection(Protocol(dialect, Role.CLIENT), target, headers, deadlines=deadlines, **arguments)
+    secret = Secret(key)
+    target, headers = dialect.upgrade(url or f"ws://vendor.test{dialect.path()}", secret)
+    return Connection(Protocol(dialect, Role.CLIENT), target, headers, key=secret, deadlines=deadlines, **arguments)
 
 
 class Wire:

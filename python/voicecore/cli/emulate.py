@@ -139,12 +139,17 @@ def emulate(
     ] = 0.0,
     chunk_seconds: Annotated[float, typer.Option(min=0.01, max=10.0, help="The length of one audio message.")] = 0.2,
     no_credit: Annotated[bool, typer.Option("--no-credit", help="Every account is out of credit.")] = False,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=VALUE][@N]", help="Do something wrong, for all clients; may be repeated."),
+    ] = None,
 ) -> None:
     """Serve every vendor's protocol on this machine, with a real voice and real ears. No network, no key.
 
     Any key is accepted that is not empty and does not begin with "bad", so that a refusal can be tried too.
     """
     from voicecore.emulator import Profile
+    from voicecore.emulator.faults import parse_fault
 
     profile = Profile(
         key=_key(key_env),
@@ -160,6 +165,7 @@ def emulate(
         sixtydb_context_ids=_underscored(context_ids),
         sixtydb_tts_connecting=tts_connecting,
         sixtydb_closes_after=_underscored(closes_after),
+        faults=tuple(map(parse_fault, fault or ())),
     )
     trio.run(_serve, profile, host, port, voice.value, ears.value, dictation, as_json)
 

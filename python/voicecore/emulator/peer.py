@@ -35,10 +35,14 @@ class Peer:
             raise Gone  # what was still on its way when the session ended has nowhere to go
         message = self.protocol.send(event)
         if message is not None:
-            try:
-                await self._outgoing.send(message)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                raise Gone from None
+            await self.say_raw(message)
+
+    async def say_raw(self, message: str | bytes) -> None:
+        """Sends a message as it is. Cancelling it sends all of it or nothing. Raises `Gone`."""
+        try:
+            await self._outgoing.send(message)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise Gone from None
 
     async def hear(self) -> Event:
         """The next event. Raises `MessageError` or `ProtocolError` for what is none, and `Gone`."""

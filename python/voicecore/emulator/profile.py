@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from voicecore.emulator.faults import EmulatorFault
 from voicecore.protocol import Dialect
 from voicecore.secret import Secret
 from voicecore.vendors.deepdub import DeepdubOpen
@@ -35,6 +36,8 @@ class Profile:
     sixtydb_context_ids: Literal["sent", "left_out"] = "sent"
     sixtydb_tts_connecting: bool = False
     sixtydb_closes_after: Literal["last", "any"] = "last"
+
+    faults: tuple[EmulatorFault, ...] = ()
 
     def accepts(self, key: str | None) -> bool:
         """True for a key that this emulator takes."""

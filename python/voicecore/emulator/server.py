@@ -19,6 +19,8 @@ import trio.testing
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketRequest, wrap_server_stream
 
 from voicecore.emulator.ears import Ears, open_ears
+from voicecore.emulator.faults import refusal_of
+from voicecore.emulator.faulty_peer import FaultyPeer
 from voicecore.emulator.listening import Listener
 from voicecore.emulator.peer import Gone, Peer, refuse
 from voicecore.emulator.profile import Profile
@@ -197,9 +199,15 @@ async def _serve_request(emulator: Emulator, request: WebSocketRequest) -> None:
     if not accepted and (refusal == "http" or (refusal == "vendor" and dialect.refuses_by_http)):
         await request.reject(401, body=b"invalid API key")
         return
-    socket = await request.accept()
+    status = refusal_of(emulator.profile.faults, emulator.connections)
     emulator.connections += 1
-    peer = Peer(socket, Protocol(dialect, Role.SERVER))
+    if status is not None:
+        await request.reject(status, extra_headers=[(b"Retry-After", b"1")], body=b"a fault of the emulator")
+        return
+    socket = await request.accept()
+    peer: Peer = Peer(socket, Protocol(dialect, Role.SERVER))
+    if emulator.profile.faults:
+        peer = FaultyPeer(socket, Protocol(dialect, Role.SERVER), emulator.profile.faults)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(peer.write)
         try:
