@@ -72,7 +72,7 @@ SAMPLES = {
     vocabulary.Probe: vocabulary.Probe(),
     StreamStarted: StreamStarted(),
     vocabulary.SpeechStarted: vocabulary.SpeechStarted(),
-    Transcript: Transcript("", False, False),
+    Transcript: Transcript("", True, True),
     vocabulary.LanguageChanged: vocabulary.LanguageChanged(None),
     vocabulary.ModeChanged: vocabulary.ModeChanged(True),
     vocabulary.StreamStopped: vocabulary.StreamStopped(),

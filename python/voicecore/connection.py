@@ -595,7 +595,7 @@ class Connection:
             self._timers["connect"] = now + self.deadlines.connect
         timers = self._inboxes[SESSION].timers
         timers.clear()
-        if wanted == "between_chunks":
+        if wanted == "between_chunks" and "grace" not in self._timers:
             timers[wanted] = now + self.deadlines.between_chunks
 
     def _set_grace(self, now: float) -> None:

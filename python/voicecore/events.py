@@ -230,7 +230,8 @@ class Transcript(ServerEvent):
     """What was recognised. An empty final text says that speech ended with nothing recognised.
 
     `is_final`: this text will not change. `speech_final`: the utterance is done (a vendor may send two finals for
-    one utterance, a first and a refined one). `confidence` is 0 to 1, `duration` in seconds of audio.
+    one utterance, a first and a refined one). `confidence` is 0 to 1, `duration` in seconds of audio, `latency` in
+    seconds from the end of the speech to this text, as the vendor measured it.
     """
 
     text: str
@@ -242,6 +243,7 @@ class Transcript(ServerEvent):
     duration: float | None = None
     speaker: str | int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    latency: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from voicecore.protocol import Dialect
 from voicecore.secret import Secret
 from voicecore.vendors.deepdub import DeepdubOpen
 from voicecore.vendors.sixtydb import SixtydbStt
+from voicecore.vendors.vachana import VachanaStt, VachanaTts
 
 REFUSED_PREFIX = "bad"  # a key that begins so is refused, so that anyone can test a refusal
 
@@ -32,6 +34,10 @@ class Profile:
     last_audio: Literal["in_last", "before_last"] = "in_last"
     sixtydb_handshake: Literal["after_start", "before_start"] = "after_start"
     sixtydb_envelope: Literal["object", "boolean"] = "object"
+    vachana_form: Literal["json", "binary"] = "json"
+    vachana_end: Literal["complete", "complete_and_close", "close"] = "complete"
+    vachana_wav: Literal["per_chunk", "first_chunk", "header_first"] = "per_chunk"
+    vachana_odd_splits: bool = False
 
     def accepts(self, key: str | None) -> bool:
         """True for a key that this emulator takes."""
@@ -47,5 +53,13 @@ class Profile:
                 boolean_envelope=self.sixtydb_envelope == "boolean",
                 connected_first=self.sixtydb_handshake == "before_start",
             ),
+            VachanaTts(
+                form=self.vachana_form,
+                end=self.vachana_end,
+                wav=self.vachana_wav,
+                odd_splits=self.vachana_odd_splits,
+            ),
+            VachanaStt(timestamp=lambda: datetime.now(UTC).isoformat()),
         ]
-        return {dialect.path(): dialect for dialect in served}
+        older = {path: dialect for dialect in served for path in dialect.older_paths}
+        return older | {dialect.path(): dialect for dialect in served}

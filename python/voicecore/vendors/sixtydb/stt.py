@@ -226,6 +226,7 @@ class SixtydbStt(Dialect):
         "STT_CONCURRENCY_LIMIT": RateLimitError,
     }
     fault_codes: ClassVar = {Fault.INVALID: "INVALID_REQUEST", Fault.QUOTA: "INSUFFICIENT_CREDITS"}
+    nothing_heard: ClassVar = {"processing_mode": "speech_end_no_result"}
     server_ping = (30.0, 10.0)
 
     def __init__(self, *, boolean_envelope: bool = False, connected_first: bool = False) -> None:
