@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -39,6 +40,7 @@ from voicecore.protocol import (
     ENDED,
     OVER,
     ContextState,
+    Dialect,
     Protocol,
     Role,
     SessionState,
@@ -123,9 +125,19 @@ def from_peer(role: Role, event: Event) -> bool:
     return isinstance(event, ServerEvent if role is Role.CLIENT else ClientEvent)
 
 
+def with_options_of(dialect: type[Dialect], event: Event) -> Event:
+    return replace(event, options=dialect.options()) if hasattr(event, "options") else event
+
+
 def cases(states, samples):
     return [
-        pytest.param(dialect, role, state, event, id=f"{dialect.name}-{role.value}-{state.name}-{type(event).__name__}")
+        pytest.param(
+            dialect,
+            role,
+            state,
+            with_options_of(dialect, event),
+            id=f"{dialect.name}-{role.value}-{state.name}-{type(event).__name__}",
+        )
         for dialect in DIALECTS
         for role in Role
         for state in states

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import trio
 
 from voicecore.audio import AudioChunk, AudioFormat
-from voicecore.errors import StateError, TextTooLongError, VoicecoreError
+from voicecore.errors import ConnectionLostError, StateError, TextTooLongError, VoicecoreError
 from voicecore.events import ContextFinished, FlushCompleted, FlushContext, OpenContext, SendText, Synthesize
 from voicecore.inbox import Received
 from voicecore.link import Link
@@ -41,6 +41,7 @@ class Speech:
         self._wire = tts.dialect.wire_format(options)
         self._decoder = SpeechDecoder(self.context_id, self._wire, output, self.metrics)
         self._link: Link | None = None
+        self._answered = False
         self._ended = False
 
     @property
@@ -86,15 +87,31 @@ class Speech:
                 raise StateError("a Speech is iterated inside its `async with` block")
             try:
                 received = await link.next(self.context_id)
-            except VoicecoreError:
+            except VoicecoreError as error:
                 if self._link is not link:  # cancelled by another task meanwhile
                     break
-                raise
+                if not self._crossed_a_close(link, error):
+                    raise
+                await self._ask_again(link)
+                continue
+            self._answered = True
             self._ended = isinstance(received.event, (ContextFinished, FlushCompleted))
             chunk = self._decoder.decode(received)
             if chunk is not None:
                 return chunk
         raise StopAsyncIteration
+
+    def _crossed_a_close(self, link: Link, error: VoicecoreError) -> bool:
+        """True where the vendor closed a socket that had served another request, and had not seen this one."""
+        reused = link.connection.requests > 1
+        return reused and not self._answered and isinstance(error, ConnectionLostError) and error.code == 1000
+
+    async def _ask_again(self, lost: Link) -> None:
+        link = await self._tts._lease()
+        if self._link is lost:  # nobody has cancelled it meanwhile
+            self._request(link)
+            self._link = link
+        lost.forget(self.context_id)
 
     def _request(self, link: Link) -> None:
         rate = self._wire.byte_rate
@@ -206,6 +223,9 @@ class SentenceContext(SpeechContext):
         for sentence in sentences:
             if sentence.strip():
                 part = await Speech(self._tts, sentence, *self._arguments).__aenter__()
+                if not self._open:  # cancelled by another task while it waited
+                    await part.cancel()
+                self._expect_open()
                 self.metrics.append(part.metrics)
                 self._parts.append(part)
                 self._news.unpark_all()
