@@ -32,9 +32,15 @@ from voicecore.protocol import Dialect, Protocol, Role
 from voicecore.secret import Secret
 from voicecore.vendors.deepdub.open import DeepdubOpen
 from voicecore.vendors.sixtydb.stt import SixtydbStt
+from voicecore.vendors.vachana import VachanaStt, VachanaTts
 
 KEY = "key-that-must-not-show"
-DIALECTS: dict[str, type[Dialect]] = {"deepdub": DeepdubOpen, "60db": SixtydbStt}
+DIALECTS: dict[str, type[Dialect]] = {
+    "deepdub": DeepdubOpen,
+    "60db": SixtydbStt,
+    "vachana-tts": VachanaTts,
+    "vachana-stt": VachanaStt,
+}
 
 
 def client(vendor: str = "deepdub", *, url: str = "", key: str = KEY, **arguments: Any) -> Connection:
