@@ -104,7 +104,7 @@ class Speech:
     def _crossed_a_close(self, link: Link, error: VoicecoreError) -> bool:
         """True where the vendor closed a socket that had served another request, and had not seen this one."""
         reused = link.connection.requests > 1
-        return reused and not self._answered and isinstance(error, ConnectionLostError) and error.code == 1000
+        return reused and not self._answered and isinstance(error, ConnectionLostError) and error.code in (1000, 1001)
 
     async def _ask_again(self, lost: Link) -> None:
         link = await self._tts._lease()

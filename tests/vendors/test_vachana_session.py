@@ -53,7 +53,8 @@ async def speak(session, **arguments) -> bytes:
 # --- text to speech --------------------------------------------------------------------------------------
 
 
-async def test_a_request_that_crossed_the_vendors_close_is_asked_again(vendor, autojump_clock):
+@pytest.mark.parametrize("code", [1000, 1001])
+async def test_a_request_that_crossed_the_vendors_close_is_asked_again(vendor, autojump_clock, code):
     """The vendor closes after `complete`, so late that the next request is on its way already."""
     opened: list[str] = []
 
@@ -61,7 +62,7 @@ async def test_a_request_that_crossed_the_vendors_close_is_asked_again(vendor, a
         await socket.get_message()
         await socket.send_message(say("complete", SECOND))
         await socket.get_message()
-        await socket.aclose(1000)
+        await socket.aclose(code)
 
     async with tts(vendor(script, opened)) as session:
         for _ in range(3):
@@ -94,6 +95,38 @@ async def test_a_later_request_that_is_closed_upon_with_a_fault_is_an_error(vend
         assert await speak(session) == SECOND
         with pytest.raises(voicecore.ConnectionLostError):
             await speak(session)
+
+
+async def test_an_utterance_that_is_cancelled_while_it_is_asked_again(vendor, autojump_clock):
+    async def script(socket):
+        await socket.get_message()
+        await socket.send_message(say("complete", SECOND))
+        await socket.get_message()
+        await socket.aclose(1000)
+
+    openings = 0
+
+    async def open_stream(url, ssl_context):
+        nonlocal openings
+        openings += 1
+        if openings in (2, 3):
+            await trio.sleep(5)
+        return await vendor(script)(url, ssl_context)
+
+    async with tts(open_stream) as session:
+        assert await speak(session) == SECOND
+        async with session.synthesize("x", output=PCM_16K, options=RAW) as speech:
+            with trio.move_on_after(2):  # cancelling the wait for a chunk loses nothing
+                await anext(speech)
+            async with trio.open_nursery() as nursery:
+
+                async def cancel():
+                    await trio.sleep(2)
+                    await speech.cancel()
+
+                nursery.start_soon(cancel)
+                assert [chunk async for chunk in speech] == []
+        assert await speak(session) == SECOND
 
 
 async def test_a_request_that_was_answered_is_not_asked_again(vendor, autojump_clock):

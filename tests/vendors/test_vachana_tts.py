@@ -373,6 +373,7 @@ def test_a_binary_frame_is_audio_whatever_is_in_it():
         b'{"type":"audio","audio":"AAA"}',
         b'{"type":"audio","audio":7}',
         b'{"type":"complete","data":{"audio":{}}}',
+        b'{"type":"audio","data":"QUJD"}',
     ],
 )
 def test_what_is_malformed_is_an_error(payload):

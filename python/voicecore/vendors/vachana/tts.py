@@ -71,6 +71,7 @@ CONTAINERS: Mapping[str, tuple[str, ...]] = {
 CONTAINER_OF = {"linear_pcm": "wav", "oggopus": "ogg", "pcm_mulaw": "mulaw", "pcm_alaw": "alaw"}  # where none is chosen
 LAWS = ("mulaw", "alaw")
 DEFAULT_VOICES = {"timbre-v2.5": "Pranav", "timbre-v3.0": "Avinash", "vachana-voice-v1": "Sia"}
+WITH_AUDIO = ("audio", "complete")
 WAV_HEADER_BYTES = 44
 UNKNOWN_SIZE = 0xFFFFFFFF  # in the header of a stream whose length is not known
 MAX_TEXT = 50_000  # the vendor documents no limit; the longest that any vendor of ours takes
@@ -242,7 +243,7 @@ class VachanaTts(Dialect):
                 return _response(parse_json(payload))
         except Base64Error as fault:  # nothing after it on this socket can be told from this utterance
             raise MessageError(f"audio: {fault}") from None
-        return _sound(kind, audio.tobytes(), index) or _response(parse_json(payload))
+        return _sound(kind, audio.tobytes(), index) if kind in WITH_AUDIO else _response(parse_json(payload))
 
     def encode(self, event: Event) -> str | bytes | None:
         match event:
@@ -303,14 +304,9 @@ def _body(data: bytes, index: int | None, *, last: bool) -> dict[str, Any]:
     return {"audio": base64.b64encode(data).decode(), "chunk_index": index, "is_final": last}
 
 
-def _sound(kind: Any, data: bytes, index: Any) -> Event | None:
+def _sound(kind: Any, data: bytes, index: Any) -> Event:
     number = index if isinstance(index, int) else None
-    match kind:
-        case "audio":
-            return Audio(CURRENT, data, number)
-        case "complete":
-            return ContextFinished(CURRENT, data, number)
-    return None
+    return ContextFinished(CURRENT, data, number) if kind == "complete" else Audio(CURRENT, data, number)
 
 
 def _response(message: dict[str, Any]) -> Event:
@@ -319,20 +315,18 @@ def _response(message: dict[str, Any]) -> Event:
         case {"type": "start"}:
             return ContextAccepted(CURRENT)
         case {"type": "audio" | "complete" as kind}:
-            body = message.get("data")
-            index = body.get("chunk_index") if isinstance(body, dict) else None
-            event = _sound(kind, _audio_of(message, body), index)
-            assert event is not None
-            return event
+            body = message.get("data") or {}
+            if not isinstance(body, dict):
+                raise MessageError(f"data: expected an object, got {type(body).__name__}")
+            return _sound(kind, _audio_of(message, body), body.get("chunk_index"))
         case {"type": "error"}:
             return Failed(None, "", str(message.get("message") or "unspecified error"))
     return Unknown(str(message.get("type") or ",".join(message)), message)
 
 
-def _audio_of(message: Mapping[str, Any], body: Any) -> bytes:
+def _audio_of(message: Mapping[str, Any], body: Mapping[str, Any]) -> bytes:
     """Pipecat's client also takes `audio` beside `type`."""
-    sound = body.get("audio") if isinstance(body, dict) else None
-    sound = message.get("audio") if sound is None else sound
+    sound = message.get("audio") if body.get("audio") is None else body["audio"]
     if not isinstance(sound, str | None):
         raise MessageError(f"audio: expected base64, got {type(sound).__name__}")
     return decode_base64(sound or "").tobytes()
