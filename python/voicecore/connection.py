@@ -53,6 +53,7 @@ from voicecore.events import (
     LeaveContext,
     OpenContext,
     ServerEvent,
+    StopStream,
     StreamStopped,
     Synthesize,
     TransportOpened,
@@ -126,6 +127,7 @@ class Connection:
         self._heartbeat = float("inf")  # the longest silence of a framing that pings
         self._last_received = 0.0
         self._pinged_at: float | None = None
+        self._heard_at = 0.0  # when a vendor that hears at the pace of speech has heard all audio
         self._worked = False  # the vendor has said something: the key cannot have been refused
         self._followed = protocol.session_state  # the state that the session's timers were set for
         self._inboxes: dict[str, Inbox] = {}
@@ -286,6 +288,8 @@ class Connection:
         if begins and context_id in self._inboxes and context_id not in self.protocol.contexts:
             raise self._unusable(f"{name} cannot reuse the context {context_id!r} before what it got is forgotten")
         self._check_rate(event, now)
+        if isinstance(event, StopStream):
+            self._heard_at = now + event.backlog
         self._say(event)
         self.requests += begins
         if context_id is not None:
@@ -596,12 +600,12 @@ class Connection:
         timers = self._inboxes[SESSION].timers
         timers.clear()
         if wanted == "between_chunks" and "grace" not in self._timers:
-            timers[wanted] = now + self.deadlines.between_chunks
+            timers[wanted] = max(now, self._heard_at) + self.deadlines.between_chunks
 
     def _set_grace(self, now: float) -> None:
         self._timers.pop("grace", None)
         if grace := self.protocol.dialect.graces.get(self.protocol.session_state):
-            self._timers["grace"] = now + grace.seconds
+            self._timers["grace"] = max(now, self._heard_at) + grace.seconds
 
     def _follow_context(self, context_id: str, now: float, *, turn_ended: bool = False) -> None:
         """Sets a context's timers to what its new state asks for. Between turns none runs."""

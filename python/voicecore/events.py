@@ -187,7 +187,12 @@ class ConfigureStream(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class StopStream(ClientEvent):
-    """No more audio: answer what is pending, then end."""
+    """No more audio: answer what is pending, then end.
+
+    `backlog`: seconds by which the audio was sent faster than it lasts; the vendor may take as long to hear it.
+    """
+
+    backlog: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ class SttStream:
         self._dialect = dialect
         self._options = options
         self._include_events = include_events
+        self._byte_rate = wire.byte_rate
+        self._heard_at = 0.0  # when somebody who listens at the pace of speech has heard what was sent
         self._encoder = StreamEncoder(source, wire, dialect.frame_bytes(wire), whole=dialect.whole_frames)
         self._link: Link | None = None
         self._finished = False
@@ -70,8 +72,10 @@ class SttStream:
         """
         link = self._sending()
         await link.wait_writable()
+        self._heard_at = max(self._heard_at, trio.current_time())
         for piece in self._encoder.encode(frame):
             link.send(self._dialect.audio(piece, self._options))
+            self._heard_at += len(piece) / self._byte_rate
 
     async def finish(self) -> None:
         """Says that no more audio comes: the vendor answers what is pending and ends. Never waits long."""
@@ -81,7 +85,7 @@ class SttStream:
         silence = self._dialect.trailing_silence(self._options)
         for piece in self._encoder.flush(silence):
             link.send(self._dialect.audio(piece, self._options))
-        link.send(StopStream())
+        link.send(StopStream(max(0.0, self._heard_at - trio.current_time())))
 
     async def configure(self, **changes: Any) -> None:
         """Changes a running session, e.g. `languages=["hi"]`, `continuous_mode=False`."""

@@ -12,7 +12,8 @@ import trio
 from support.scripted import play
 
 import voicecore
-from voicecore import AudioFormat, Deadlines
+from voicecore import AudioFormat, Deadlines, codec
+from voicecore.emulator import Profile, run_emulator
 from voicecore.events import Processing, ServerReady, SpeechEnded, SpeechStarted
 
 PCM_16K = AudioFormat("pcm_s16le", 16_000)
@@ -257,6 +258,33 @@ async def test_the_vendors_errors_are_typed_and_the_socket_serves_on(vendor, aut
     assert len(opened) == 1
 
 
+@pytest.mark.parametrize("form", ["json", "binary"])
+@pytest.mark.parametrize("end", ["complete", "complete_and_close", "close"])
+@pytest.mark.parametrize("wav", ["per_chunk", "first_chunk", "header_first"])
+@pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize("last", ["in_last", "before_last"])
+async def test_the_emulator_in_every_mode_is_the_same_to_our_client(autojump_clock, form, end, wav, odd, last):
+    switches = {"vachana_form": form, "vachana_end": end, "vachana_wav": wav, "vachana_odd_splits": odd}
+    async with run_emulator(Profile(last_audio=last, **switches), voice="tone", ears="none") as emulator:
+
+        async def said(**options) -> bytes:
+            chosen = voicecore.VachanaTtsOptions(sample_rate=8000, **options)
+            output = AudioFormat("pcm_s16le", 8000)
+            async with session.synthesize("Hello there.", output=output, options=chosen) as speech:
+                return b"".join([chunk.data async for chunk in speech])
+
+        async with tts(emulator.open_stream) as session:
+            if (form, end) == ("json", "close"):
+                with pytest.raises(voicecore.ConnectionLostError):
+                    await said(container="raw")
+                return
+            raw, wav_audio, stereo = await said(container="raw"), await said(), await said(num_channels=2)
+            mulaw, alaw = await said(container="mulaw"), await said(container="alaw")
+    assert raw == wav_audio == stereo and len(raw) > 8000
+    assert mulaw == codec.decode_mulaw(codec.encode_mulaw(raw)).tobytes()
+    assert alaw == codec.decode_alaw(codec.encode_alaw(raw)).tobytes()
+
+
 # --- speech to text --------------------------------------------------------------------------------------
 
 CONFIG = {"config": {"sample_rate": 16000, "chunk_size": 512}}
@@ -319,6 +347,37 @@ async def ending(session, **options) -> tuple[list[str], float]:
 async def test_the_stream_ends_by_quiet_when_nothing_is_due(vendor, autojump_clock, answers, texts, seconds):
     async with stt(vendor(listening(*answers))) as session:
         assert await ending(session) == (texts, seconds)
+
+
+@pytest.mark.parametrize(
+    ("answers", "texts", "seconds"),
+    [
+        ([], [], 5.0),
+        ([(3.9, "processing"), (12.0, "transcript")], ["transcript"], 13.0),
+        ([(0.1, "processing"), (0.2, "transcript"), (4.5, "transcript")], ["transcript"] * 2, 5.5),
+    ],
+)
+async def test_audio_that_was_sent_at_once_is_heard_at_the_pace_of_speech(
+    vendor, autojump_clock, answers, texts, seconds
+):
+    """Four seconds in one piece: the quiet counts from when a vendor that listens as it is spoken has heard them."""
+    async with stt(vendor(listening(*answers))) as session, session.stream() as stream:
+        began = trio.current_time()
+        await stream.send(SECOND * 4)
+        await stream.finish()
+        assert [transcript.text async for transcript in stream] == texts
+        assert trio.current_time() - began == pytest.approx(seconds, abs=0.04)  # a frame
+
+
+async def test_audio_that_was_sent_as_it_was_spoken_is_heard_when_it_is_sent(vendor, autojump_clock):
+    async with stt(vendor(listening())) as session, session.stream() as stream:
+        for _ in range(50):
+            await stream.send(SECOND[:3200])
+            await trio.sleep(0.1)
+        await stream.finish()
+        began = trio.current_time()
+        assert [transcript.text async for transcript in stream] == []
+        assert trio.current_time() - began == pytest.approx(1.0, abs=0.04)
 
 
 @pytest.mark.parametrize("announced", ["speech_start", "speech_end", "vad_start", "processing"])
