@@ -41,6 +41,7 @@ from voicecore.protocol import (
     LEFT,
     OVER,
     ContextState,
+    Dialect,
     Protocol,
     Role,
     SessionState,
@@ -74,7 +75,7 @@ SAMPLES = {
     vocabulary.Probe: vocabulary.Probe(),
     StreamStarted: StreamStarted(),
     vocabulary.SpeechStarted: vocabulary.SpeechStarted(),
-    Transcript: Transcript("", False, False),
+    Transcript: Transcript("", True, True),
     vocabulary.LanguageChanged: vocabulary.LanguageChanged(None),
     vocabulary.ModeChanged: vocabulary.ModeChanged(True),
     vocabulary.StreamStopped: vocabulary.StreamStopped(),
@@ -126,9 +127,19 @@ def from_peer(role: Role, event: Event) -> bool:
     return isinstance(event, ServerEvent if role is Role.CLIENT else ClientEvent)
 
 
+def with_options_of(dialect: type[Dialect], event: Event) -> Event:
+    return replace(event, options=dialect.options()) if hasattr(event, "options") else event
+
+
 def cases(states, samples):
     return [
-        pytest.param(dialect, role, state, event, id=f"{dialect.name}-{role.value}-{state.name}-{type(event).__name__}")
+        pytest.param(
+            dialect,
+            role,
+            state,
+            with_options_of(dialect, event),
+            id=f"{dialect.name}-{role.value}-{state.name}-{type(event).__name__}",
+        )
         for dialect in DIALECTS
         for role in Role
         for state in states

@@ -42,3 +42,6 @@ from voicecore.session import connect_tts as connect_tts
 from voicecore.vendors.deepdub import DeepdubOptions as DeepdubOptions
 from voicecore.vendors.sixtydb import SixtydbSttOptions as SixtydbSttOptions
 from voicecore.vendors.sixtydb import SixtydbTtsOptions as SixtydbTtsOptions
+from voicecore.vendors.vachana import SpeakerEmbedding as SpeakerEmbedding
+from voicecore.vendors.vachana import VachanaSttOptions as VachanaSttOptions
+from voicecore.vendors.vachana import VachanaTtsOptions as VachanaTtsOptions

@@ -55,6 +55,7 @@ from voicecore.events import (
     LeaveContext,
     OpenContext,
     ServerEvent,
+    StopStream,
     StreamStopped,
     Synthesize,
     TransportOpened,
@@ -136,6 +137,7 @@ class Connection:
         self._last_received = 0.0
         self._pinged_at: float | None = None
         self._complaint: Callable[[], VoicecoreError] | None = None  # the last that the vendor said, about no context
+        self._heard_at = 0.0  # when a vendor that hears at the pace of speech has heard all audio
         self._worked = False  # the vendor has said something: the key cannot have been refused
         self._followed = protocol.session_state  # the state that the session's timers were set for
         self._inboxes: dict[str, Inbox] = {}
@@ -306,6 +308,8 @@ class Connection:
         if begins and context_id in self._inboxes and context_id not in self.protocol.contexts:
             raise self._unusable(f"{name} cannot reuse the context {context_id!r} before what it got is forgotten")
         self._check_rate(event, now)
+        if isinstance(event, StopStream):
+            self._heard_at = now + event.backlog
         self._say(event)
         self.requests += begins
         if context_id is not None:
@@ -649,13 +653,13 @@ class Connection:
             self._timers["connect"] = now + self.deadlines.connect
         timers = self._inboxes[SESSION].timers
         timers.clear()
-        if wanted == "between_chunks":
-            timers[wanted] = now + self.deadlines.between_chunks
+        if wanted == "between_chunks" and "grace" not in self._timers:
+            timers[wanted] = max(now, self._heard_at) + self.deadlines.between_chunks
 
     def _set_grace(self, now: float) -> None:
         self._timers.pop("grace", None)
         if grace := self.protocol.dialect.graces.get(self.protocol.session_state):
-            self._timers["grace"] = now + grace.seconds
+            self._timers["grace"] = max(now, self._heard_at) + grace.seconds
 
     def _follow_context(self, context_id: str, now: float, *, turn_ended: bool = False, heard: bool = True) -> None:
         """Sets a context's timers to what its new state asks for. Between turns none runs; what we say ourselves

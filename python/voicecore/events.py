@@ -200,7 +200,12 @@ class ConfigureStream(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class StopStream(ClientEvent):
-    """No more audio: answer what is pending, then end."""
+    """No more audio: answer what is pending, then end.
+
+    `backlog`: seconds by which the audio was sent faster than it lasts; the vendor may take as long to hear it.
+    """
+
+    backlog: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +248,8 @@ class Transcript(ServerEvent):
     """What was recognised. An empty final text says that speech ended with nothing recognised.
 
     `is_final`: this text will not change. `speech_final`: the utterance is done (a vendor may send two finals for
-    one utterance, a first and a refined one). `confidence` is 0 to 1, `duration` in seconds of audio.
+    one utterance, a first and a refined one). `confidence` is 0 to 1, `duration` in seconds of audio, `latency` in
+    seconds from the end of the speech to this text, as the vendor measured it.
     """
 
     text: str
@@ -255,6 +261,7 @@ class Transcript(ServerEvent):
     duration: float | None = None
     speaker: str | int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    latency: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,12 +44,15 @@ from voicecore.events import (
     LeaveContext,
     Malformed,
     OpenContext,
+    Processing,
     SendAudio,
     SendText,
     ServerEvent,
+    SpeechStarted,
     StartStream,
     StreamStarted,
     Synthesize,
+    Transcript,
     Unknown,
 )
 from voicecore.secret import Secret
@@ -73,6 +76,7 @@ class SessionState(Enum):
     STARTING = auto()  # a session was asked for
     STARTING_GREETED = auto()
     STREAMING = auto()
+    STREAMING_PENDING = auto()  # ... and a transcript was announced
     STOPPING = auto()
     STOPPING_PENDING = auto()  # ... and a transcript was announced
     STOPPED = auto()
@@ -326,7 +330,10 @@ class Dialect(ABC):
     refuses_by_http: ClassVar[bool] = False  # a bad key is refused at the upgrade, not after it
     server_ping: ClassVar[tuple[float, float] | None] = None  # the vendor pings: every so many seconds, patience
 
-    audio_in_last: ClassVar[bool] = False  # the message of an utterance's end may hold its last audio
+    older_paths: ClassVar[tuple[str, ...]] = ()  # served too
+    nothing_heard: ClassVar[Mapping[str, Any]] = {}  # what a final without text says of it
+    audio_in_last: bool = False  # the message of an utterance's end may hold its last audio
+    closes_after_context: bool = False  # the vendor ends the socket when an utterance is complete
     credit_first: ClassVar[bool] = False  # an empty account is turned away after the greeting, not at a request
     key_in_band: ClassVar[bool] = False  # it comes as `Authenticate`, after the upgrade
     fault_codes: ClassVar[Mapping[Fault, str]] = {}
@@ -367,6 +374,10 @@ class Dialect(ABC):
         """SERVER, text-to-speech: one chunk of samples as the vendor wraps it."""
         return samples
 
+    def cut(self, package: bytes, index: int) -> Sequence[bytes]:
+        """SERVER, text-to-speech: the messages that a package which is not the last is sent in."""
+        return (package,)
+
     @abstractmethod
     def wire_format(self, options: Any) -> AudioFormat:
         """The format of the audio on the wire under these options."""
@@ -388,7 +399,8 @@ class Protocol:
     message; a message that could not be sent leaves the state as it was. Messages of contexts that are not open any
     more (late audio after a cancel), or of a session that is over (audio that crossed its end on the wire), become
     None and are counted in `late_messages`; message types that nobody knows pass as `Unknown`, counted in
-    `unknown_messages`. `flushes` counts, by context, what was flushed and is not completed.
+    `unknown_messages`. `flushes` counts, by context, what was flushed and is not completed. `hearing` and
+    `processing` count what was announced and has no transcript yet: a speech, and how many that are being recognised.
     """
 
     def __init__(self, dialect: Dialect, role: Role) -> None:
@@ -397,6 +409,8 @@ class Protocol:
         self.session_state = dialect.initial
         self.contexts: dict[str, ContextState] = {}
         self.flushes: Counter[str] = Counter()
+        self.hearing = False
+        self.processing = 0
         self.late_messages = 0
         self.unknown_messages = 0
 
@@ -478,11 +492,14 @@ class Protocol:
             raise self._ill_timed(event, state or self.session_state)
         if isinstance(event, FlushCompleted) and self.flushes[event.context_id] > 1:
             return ContextState.REQUESTED if following is ContextState.OPEN else state or following
+        if isinstance(event, Transcript) and not (event.speech_final and self.hearing + self.processing <= 1):
+            return self.session_state  # more of them follow
         return following
 
     def _step(self, event: Event, following: SessionState | ContextState) -> None:
         if isinstance(following, SessionState):
             self.session_state = following
+            self._count_announced(event)
             return
         context_id: str = getattr(event, "context_id")  # noqa: B009 - an event that steps a context names it
         if following in ENDED:
@@ -491,6 +508,17 @@ class Protocol:
             return
         self.contexts[context_id] = following
         self.flushes[context_id] += isinstance(event, FlushContext) - isinstance(event, FlushCompleted)
+
+    def _count_announced(self, event: Event) -> None:
+        match event:
+            case SpeechStarted():
+                self.hearing = True
+            case Processing():
+                self.hearing, self.processing = False, self.processing + 1
+            case Transcript(speech_final=True) if self.processing:
+                self.processing -= 1
+            case Transcript(speech_final=True):
+                self.hearing = False
 
     def _ill_timed(self, event: Event, state: Enum) -> ProtocolError:
         return ProtocolError(

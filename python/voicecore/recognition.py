@@ -44,12 +44,14 @@ class SttStream:
         self._dialect = dialect
         self._options = options
         self._include_events = include_events
+        self._byte_rate = wire.byte_rate
+        self._heard_at = 0.0  # when somebody who listens at the pace of speech has heard what was sent
         self._encoder = StreamEncoder(source, wire, dialect.frame_bytes(wire), whole=dialect.whole_frames)
         self._link: Link | None = None
         self._finished = False
         self._sent = ReplayBuffer(wire.byte_rate, stt.replay)
         self._recovering = trio.Lock()
-        self._heard_at = 0.0  # where in the audio the last speech began
+        self._speech_began = 0.0  # where in the audio, in seconds
         self._reports: deque[Event] = deque()
 
     async def __aenter__(self) -> Self:
@@ -87,7 +89,9 @@ class SttStream:
         whole or, when the cancel comes before, not at all.
         """
         await self._writable()
-        await self._send_audio(self._encoder.encode(frame))
+        pieces = self._encoder.encode(frame)
+        self._heard_at = max(self._heard_at, trio.current_time()) + sum(map(len, pieces)) / self._byte_rate
+        await self._send_audio(pieces)
 
     async def finish(self) -> None:
         """Says that no more audio comes: the vendor answers what is pending and ends. Never waits long."""
@@ -97,7 +101,7 @@ class SttStream:
         link = self._sending()
         self._finished = True
         try:
-            link.send(StopStream())
+            link.send(self._stop())
         except VoicecoreError as error:
             await self._recover(link, error)
 
@@ -135,11 +139,11 @@ class SttStream:
             await self._recover(link, error)
             return None
         if isinstance(event, SpeechStarted) and event.at is not None:
-            self._heard_at = event.at
+            self._speech_began = event.at
         if isinstance(event, Transcript):
             self._stt.backoff.succeeded()
             if event.speech_final and event.duration is not None:
-                self._sent.confirm(self._heard_at + event.duration)
+                self._sent.confirm(self._speech_began + event.duration)
         return event
 
     async def _writable(self) -> None:
@@ -158,6 +162,9 @@ class SttStream:
             except VoicecoreError as error:
                 await self._recover(link, error)  # which sends it too
 
+    def _stop(self) -> StopStream:
+        return StopStream(max(0.0, self._heard_at - trio.current_time()))
+
     async def _recover(self, lost: Link, error: VoicecoreError) -> None:
         """Goes on with another connection in place of one that was lost. Raises `error`, or why there is no other."""
         orderly = isinstance(error, ConnectionLostError) and error.code == 1000  # the vendor meant to end it
@@ -173,8 +180,8 @@ class SttStream:
             for piece in frames:
                 link.send(self._dialect.audio(piece, self._options))
             if self._finished:
-                link.send(StopStream())
-            self._heard_at = 0.0
+                link.send(self._stop())
+            self._speech_began = 0.0
             lost.abort()
             self._link = link
             lost.nudge(SESSION)  # who waits there looks again

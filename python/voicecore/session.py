@@ -28,7 +28,7 @@ from voicecore.link import Link
 from voicecore.nursery import flat_nursery
 from voicecore.protocol import Dialect, Protocol, Role
 from voicecore.recognition import SttStream
-from voicecore.reconnect import Backoff, ConnectLimiter, Reconnect, Reconnected, Reconnecting
+from voicecore.reconnect import Backoff, ConnectLimiter, Reconnect, Reconnected, Reconnecting, is_loss
 from voicecore.secret import Secret
 from voicecore.speech import SentenceContext, Speech, SpeechContext, StreamedContext
 from voicecore.transport import check_url, open_stream
@@ -285,7 +285,7 @@ class _Session:
         error = why()
         if isinstance(error, AuthError):
             self._refusal = why
-        elif not (isinstance(error, ConnectionLostError) and error.code == 1000):
+        elif is_loss(error) and not (isinstance(error, ConnectionLostError) and error.code == 1000):
             self._loss = why
 
     def _raise_refusal(self) -> None:
@@ -309,7 +309,7 @@ class TTS(_Session):
 
     def __init__(self, settings: _Settings, nursery: trio.Nursery) -> None:
         super().__init__(settings, nursery)
-        self._opening = trio.Lock()
+        self._leasing = trio.Lock()  # trio's is fair: who came first is served first
         self._classifying = trio.Lock()
 
     def synthesize(
@@ -372,38 +372,40 @@ class TTS(_Session):
         """A connection with room for one more request, which is to be sent at once.
 
         Opens one where that is allowed, else waits for the first that is free; and waits for the vendor's limits.
-        Raises `DeadlineError` when that takes as long as a whole utterance may.
+        Those who wait are served in order. Raises `DeadlineError` when that takes as long as a whole utterance may.
         """
         limit = self._settings.deadlines.total
         with trio.move_on_after(limit):
-            while True:
-                link = await self._link_with_room()
-                now = trio.current_time()
-                at = max(link.connection.allowed_at(kind, now) for kind in (Synthesize, OpenContext))
-                if at <= now or self._settings.on_limit == "raise":
-                    return link  # the connection refuses what is over the limit
-                await trio.sleep_until(at)
+            async with self._leasing:
+                while True:
+                    link = await self._link_with_room()
+                    now = trio.current_time()
+                    at = max(link.connection.allowed_at(kind, now) for kind in (Synthesize, OpenContext))
+                    if at <= now or self._settings.on_limit == "raise":
+                        return link  # the connection refuses what is over the limit
+                    await trio.sleep_until(at)
         text = f"{self.dialect.vendor}: deadline total: no connection was free within {limit:g} s"
         raise DeadlineError(text, "total", limit)
 
     async def _link_with_room(self) -> Link:
         while True:
-            async with self._opening:
-                self._raise_refusal()
-                live = [link for link in self._links if link.connection.usable]
-                for link in live:
-                    if link.connection.has_room:
-                        return link
-                    if link.connection.retired and link.connection.idle:
-                        link.begin_close()
-                if sum(not link.connection.retired for link in live) < self._most_links:
-                    loss, self._loss = self._loss, None
-                    return await (self._new_link() if loss is None else self._link_again(loss()))
+            self._raise_refusal()
+            for link in self._links:
+                if link.connection.has_room:
+                    return link
+                if link.connection.retired and link.connection.idle:
+                    link.begin_close()
+            if self._may_open:
+                loss, self._loss = self._loss, None
+                return await (self._new_link() if loss is None else self._link_again(loss()))
             await self._changed.park()
 
     @property
-    def _most_links(self) -> int:
-        return 1 if self.dialect.max_contexts is None else self._settings.max_connections
+    def _may_open(self) -> bool:
+        """True while one more socket is allowed; one that is being closed counts until it is gone."""
+        if self.dialect.max_contexts is not None:
+            return len(self._links) < self._settings.max_connections
+        return not any(link.connection.usable and not link.connection.retired for link in self._links)
 
 
 class STT(_Session):

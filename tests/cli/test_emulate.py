@@ -141,6 +141,8 @@ def test_there_and_back(emulator: Serving, tmp_path: Path) -> None:
         assert reader.getframerate() == 24_000
         assert reader.getnframes() / 24_000 == pytest.approx(numbers["audio_seconds"], abs=1e-6)
     assert 1.0 < numbers["audio_seconds"] < 10.0
+    assert serving.stop()[0] == 0
+
     assert numbers["ttfb"] > 0
 
     heard = run("transcribe", wav, "--vendor", "60db", "--url", emulator.stt, SIXTY_DB_API_KEY="k.2")
@@ -158,6 +160,42 @@ def test_60db_says_it_whatever_the_emulator_is_told(tmp_path: Path) -> None:
     numbers = json.loads(said.stdout)
     assert (numbers["vendor"], numbers["encoding"], numbers["sample_rate"]) == ("60db", "mulaw", 8000)
     assert 1.0 < numbers["audio_seconds"] < 10.0
+
+
+def test_there_and_back_with_vachana(emulator: Serving, tmp_path: Path) -> None:
+    urls, wav = emulator.ready["urls"], tmp_path / "said.wav"
+    for rate, encoding in ((24_000, "pcm_s16le"), (8_000, "mulaw")):
+        options = ("--rate", rate, "--encoding", encoding, "--out", wav)
+        said = run("say", PHRASE, "--vendor", "vachana", "--url", urls["vachana-tts"], *options, VACHANA_API_KEY="k.1")
+        assert said.returncode == 0, said.stderr
+        options = ("--vendor", "vachana", "--url", urls["vachana-stt"], "--language", "en-IN", "--language", "hi-IN")
+        heard = run("transcribe", wav, *options, VACHANA_API_KEY="k.2")
+        assert (heard.returncode, heard.stdout.decode()) == (0, PHRASE + "\n"), heard.stderr
+
+
+def test_every_switch_of_vachana(tmp_path: Path) -> None:
+    """The form, the end, the headers and the splits change nothing of the audio."""
+    audio = set()
+    for switches in (
+        (),
+        ("--vachana-wav", "first-chunk", "--vachana-end", "complete-and-close"),
+        ("--vachana-form", "binary", "--vachana-end", "close", "--vachana-wav", "header-first", "--vachana-odd-splits"),
+    ):
+        serving = Serving("--voice", "tone", "--ears", "none", *switches)
+        options = ("--vendor", "vachana", "--url", serving.ready["urls"]["vachana-tts"], "--out", "-")
+        said = run("say", PHRASE, *options, VACHANA_API_KEY="k.1")
+        assert said.returncode == 0, said.stderr
+        audio.add(said.stdout)
+        assert serving.stop()[0] == 0
+    assert len(audio) == 1 and len(audio.pop()) > 24_000
+
+
+def test_json_audio_that_a_close_cuts_short_is_an_error(tmp_path: Path) -> None:
+    serving = Serving("--voice", "tone", "--ears", "none", "--vachana-end", "close")
+    options = ("--vendor", "vachana", "--url", serving.ready["urls"]["vachana-tts"], "--out", tmp_path / "a.wav")
+    said = run("say", PHRASE, *options, "--json", VACHANA_API_KEY="k.1")
+    assert said.returncode == 3
+    assert json.loads(said.stdout)["error"]["type"] == "ConnectionLostError"
     assert serving.stop()[0] == 0
 
 

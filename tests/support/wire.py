@@ -33,9 +33,16 @@ from voicecore.secret import Secret
 from voicecore.vendors.deepdub.open import DeepdubOpen
 from voicecore.vendors.sixtydb.stt import SixtydbStt
 from voicecore.vendors.sixtydb.tts import SixtydbTts
+from voicecore.vendors.vachana import VachanaStt, VachanaTts
 
 KEY = "key-that-must-not-show"
-DIALECTS: dict[str, type[Dialect]] = {"deepdub": DeepdubOpen, "60db": SixtydbStt, "60db-tts": SixtydbTts}
+DIALECTS: dict[str, type[Dialect]] = {
+    "deepdub": DeepdubOpen,
+    "60db": SixtydbStt,
+    "60db-tts": SixtydbTts,
+    "vachana-tts": VachanaTts,
+    "vachana-stt": VachanaStt,
+}
 
 
 def client(vendor: str = "deepdub", *, url: str = "", key: str = KEY, **arguments: Any) -> Connection:

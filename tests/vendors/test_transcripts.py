@@ -1,6 +1,7 @@
 """Conversations as the vendors publish them, replayed in both roles.
 
-A line's message is a JSON object, in a text or a binary frame; a string in a binary frame is raw audio in base64.
+A line's message is a JSON object, in a text or a binary frame; a string in a binary frame is raw audio in base64; the
+message of a close frame is its code. Where the options are in the upgrade, the start is no line.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,15 +17,35 @@ import pytest
 from support.wire import Wire, client
 
 from voicecore.errors import QuotaError, RateLimitError, VendorError
-from voicecore.events import CURRENT, Event, Malformed, OpenContext, Synthesize, Unknown
+from voicecore.events import (
+    CURRENT,
+    ContextFinished,
+    Event,
+    Malformed,
+    OpenContext,
+    StartStream,
+    StopStream,
+    Synthesize,
+    Unknown,
+)
 from voicecore.protocol import ContextState, Protocol, Role, SessionState
 from voicecore.vendors.deepdub.open import DeepdubOpen
 from voicecore.vendors.sixtydb.stt import SixtydbStt
 from voicecore.vendors.sixtydb.tts import SixtydbTts
+from voicecore.vendors.vachana import VachanaStt, VachanaTts
 
 FOLDER = Path(__file__).parent.parent / "transcripts"
-VENDORS = {"deepdub": ("deepdub", DeepdubOpen), "60db-stt": ("60db", SixtydbStt), "60db-tts": ("60db-tts", SixtydbTts)}
-PATHS = sorted(path for prefix in VENDORS for path in FOLDER.glob(f"{prefix}-*.jsonl"))
+# By the first prefix that fits: the name of the client and what makes the dialect, in the form that the server speaks.
+VENDORS = {
+    "deepdub": ("deepdub", DeepdubOpen),
+    "60db-stt": ("60db", SixtydbStt),
+    "60db-tts": ("60db-tts", SixtydbTts),
+    "vachana-tts-page": ("vachana-tts", partial(VachanaTts, form="binary", end="close")),
+    "vachana-tts-binary": ("vachana-tts", partial(VachanaTts, form="binary")),
+    "vachana-tts": ("vachana-tts", VachanaTts),
+    "vachana-stt": ("vachana-stt", VachanaStt),
+}
+PATHS = sorted(path for path in FOLDER.glob("*.jsonl") if path.name.startswith(tuple(VENDORS)))
 
 # What the client reads, in order, and the error at the end if there is one.
 OUTCOMES: dict[str, tuple[list[str], type[VendorError] | None]] = {
@@ -65,6 +87,19 @@ OUTCOMES: dict[str, tuple[list[str], type[VendorError] | None]] = {
     "60db-tts-empty-bodies": (["ContextAccepted", "Audio", "FlushCompleted", "ContextFinished"], None),
     "60db-tts-no-credit": (["Connecting"], QuotaError),
     "60db-tts-context-error": ([], VendorError),
+    "vachana-tts-page": (["BareAudio", "BareAudio", "ContextFinished"], None),
+    "vachana-tts-json": (["ContextAccepted", "Audio", "Audio", "ContextFinished"], None),
+    "vachana-tts-last-audio": (["ContextAccepted", "Audio", "ContextFinished"], None),
+    "vachana-tts-binary": (["ContextAccepted", "BareAudio", "BareAudio", "ContextFinished"], None),
+    "vachana-tts-clone": (["ContextAccepted", "Audio", "ContextFinished"], None),
+    "vachana-tts-sequential": (["ContextAccepted", "ContextFinished", "ContextAccepted", "ContextFinished"], None),
+    "vachana-tts-error": ([], RateLimitError),
+    "vachana-stt-session": (["ServerReady", "Processing", "Transcript", "StreamStopped"], None),
+    "vachana-stt-vad": (
+        ["ServerReady", "SpeechStarted", "SpeechEnded", "Processing", "Transcript", "StreamStopped"],
+        None,
+    ),
+    "vachana-stt-error": (["ServerReady"], VendorError),
 }
 
 
@@ -73,7 +108,7 @@ class Line(NamedTuple):
 
     sender: str
     text: bool
-    message: dict[str, Any] | bytes
+    message: dict[str, Any] | bytes | int
 
     @property
     def payload(self) -> bytes:
@@ -86,7 +121,7 @@ def read(path: Path) -> list[Line]:
     assert head["source"]
     lines = []
     for line in rest:
-        assert set(line) == {"from", "frame", "message"} and line["frame"] in ("text", "binary")
+        assert set(line) == {"from", "frame", "message"} and line["frame"] in ("text", "binary", "close")
         message = line["message"]
         raw = base64.b64decode(message, validate=True) if isinstance(message, str) else message
         lines.append(Line(line["from"], line["frame"] == "text", raw))
@@ -106,7 +141,7 @@ def id_of(lines: list[Line]) -> str | None:
 def request(dialect: Any, line: Line, lines: list[Line]) -> Event:
     event = dialect.decode(line.payload, text=line.text, role=Role.SERVER)
     assert not isinstance(event, Malformed | Unknown), event
-    if isinstance(event, Synthesize) and "generationId" not in line.message:
+    if isinstance(event, Synthesize) and isinstance(dialect, DeepdubOpen) and "generationId" not in line.message:
         return replace(event, context_id=id_of(lines))
     return event
 
@@ -116,9 +151,15 @@ def set_fields(message: Any, *, given: Any = None) -> Any:
     if not isinstance(message, dict):
         return message
     keep = {name: value for name, value in message.items() if value is not None or message.get("type") == "config"}
-    if isinstance(given, dict) and "generationId" not in given:
-        keep.pop("generationId", None)
+    for name in ("generationId", "request_id"):
+        if isinstance(given, dict) and name not in given:
+            keep.pop(name, None)
     return keep
+
+
+def named(event: Event, asked: list[str]) -> Event:
+    """The event with the id of the utterance at work, where its message names none."""
+    return replace(event, context_id=asked[-1]) if getattr(event, "context_id", None) == CURRENT else event
 
 
 def test_every_transcript_has_an_outcome():
@@ -132,20 +173,27 @@ def test_our_client_says_and_hears_what_the_vendor_publishes(path, chunk):
     lines = read(path)
     events, error = OUTCOMES[path.stem]
     wire = Wire(client(vendor), chunk=chunk)
+    in_upgrade = dialect().options_in_upgrade
     asked: list[str] = []
     for line in lines:
         if line.sender == "server":
-            wire.say(line.message, binary=not line.text)
+            wire.close(line.message) if isinstance(line.message, int) else wire.say(line.message, binary=not line.text)
+            if in_upgrade and line is lines[0]:
+                wire.send(StartStream(dialect().options()))
             continue
         event = request(dialect(), line, lines)
         begins = isinstance(event, Synthesize | OpenContext)
         asked += [event.context_id] if begins else []
         wire.send(event, **({"byte_rate": 88_200} if begins else {}))
         assert set_fields(wire.heard[-1], given=line.message) == set_fields(line.message)
-    inbox = asked[0] if asked else ""
-    read_events = [type(event).__name__ for event in wire.taken(inbox)]
+    if in_upgrade and error is None:
+        wire.send(StopStream())
+        wire.at(1.0)
+    inboxes = asked or [""]
+    read_events = [type(event).__name__ for inbox in inboxes for event in wire.taken(inbox)]
     assert [name for name in read_events if error is None or name != "Failed"] == events
-    assert type(wire.error(inbox)) is (type(None) if error is None else error)
+    closed = any(isinstance(line.message, int) for line in lines)
+    assert closed or type(wire.error(inboxes[-1])) is (type(None) if error is None else error)
     protocol = wire.connection.protocol
     assert (protocol.late_messages, protocol.unknown_messages) == (0, 0)
     assert set(protocol.contexts.values()) <= {ContextState.CLOSING}  # a page may end before the answer
@@ -156,25 +204,33 @@ def test_our_server_hears_and_says_what_the_vendor_publishes(path):
     _, dialect = vendor_of(path)
     lines = read(path)
     server = Protocol(dialect(), Role.SERVER)
+    asked: list[str] = []
+    if server.dialect.options_in_upgrade:
+        server.received(StartStream(server.dialect.options()))
     for line in lines:
         if line.sender == "client":
             event = request(dialect(), line, lines)
+            asked += [event.context_id] if isinstance(event, Synthesize | OpenContext) else []
             assert server.received(event) is event
             continue
+        if isinstance(line.message, int):
+            assert server.send(ContextFinished(asked[-1])) is None and server.dialect.closes_after_context
+            continue
         event = dialect().decode(line.payload, text=line.text, role=Role.CLIENT)
-        if getattr(event, "context_id", None) == CURRENT:
-            [context_id] = server.contexts
-            event = replace(event, context_id=context_id)
+        event = named(event, asked)
         said = server.send(event)
         payload = said.encode() if isinstance(said, str) else said
-        assert dialect().decode(payload, text=isinstance(said, str), role=Role.CLIENT) == event
-        names = set(json.loads(payload))
-        assert set(line.message) - {"timestamp"} <= names | {"isFinished", "server_info", "is_partial"}
+        assert named(dialect().decode(payload, text=isinstance(said, str), role=Role.CLIENT), asked) == event
+        if isinstance(line.message, dict):
+            names = set(json.loads(payload))
+            assert set(line.message) - {"timestamp"} <= names | {"isFinished", "server_info", "is_partial"}
     assert server.unknown_messages == 0
-    if dialect is DeepdubOpen:
-        failed_without_a_name = OUTCOMES[path.stem][1] is not None and "generationId" not in lines[-1].message
-        assert bool(server.contexts) is failed_without_a_name
-    elif dialect.kind == "tts":
+    error = OUTCOMES[path.stem][1]
+    if server.dialect.streams_text:
         assert set(server.contexts.values()) <= {ContextState.CLOSING}
+    elif server.dialect.kind == "tts":
+        assert bool(server.contexts) is (error is not None and "generationId" not in lines[-1].message)
+    elif server.dialect.options_in_upgrade:  # and no message that stops
+        assert server.session_state is (SessionState.STREAMING if error is None else SessionState.FAILED)
     else:
         assert server.session_state in (SessionState.STOPPED, SessionState.FAILED)

@@ -97,6 +97,29 @@ class LastAudio(StrEnum):
     BEFORE_LAST = "before-last"
 
 
+class VachanaForm(StrEnum):
+    """How Vachana's audio travels."""
+
+    JSON = "json"
+    BINARY = "binary"
+
+
+class VachanaEnd(StrEnum):
+    """What ends an utterance of Vachana's."""
+
+    COMPLETE = "complete"
+    COMPLETE_AND_CLOSE = "complete-and-close"
+    CLOSE = "close"
+
+
+class VachanaWav(StrEnum):
+    """Where Vachana's WAV headers are."""
+
+    PER_CHUNK = "per-chunk"
+    FIRST_CHUNK = "first-chunk"
+    HEADER_FIRST = "header-first"
+
+
 def emulate(
     host: Annotated[str, typer.Option(help="Where to listen. Only this machine can connect to the default.")] = (
         "127.0.0.1"
@@ -131,6 +154,17 @@ def emulate(
         LastAudio,
         typer.Option(help="The last audio: with the end, where the vendor allows it, or in a message before it."),
     ] = LastAudio.IN_LAST,
+    vachana_form: Annotated[VachanaForm, typer.Option(help="How Vachana's audio travels.")] = VachanaForm.JSON,
+    vachana_end: Annotated[
+        VachanaEnd,
+        typer.Option(help="What ends an utterance of Vachana's; `close` without `complete` is an error in JSON."),
+    ] = VachanaEnd.COMPLETE,
+    vachana_wav: Annotated[
+        VachanaWav, typer.Option(help="WAV headers: on every chunk, on the first, or in a message before it.")
+    ] = VachanaWav.PER_CHUNK,
+    vachana_odd_splits: Annotated[
+        bool, typer.Option("--vachana-odd-splits", help="Cut Vachana's audio messages in the middle of a sample.")
+    ] = False,
     max_contexts: Annotated[
         int | None, typer.Option(min=1, help="Refuse more utterances at once on one connection.")
     ] = None,
@@ -166,6 +200,10 @@ def emulate(
         sixtydb_tts_connecting=tts_connecting,
         sixtydb_closes_after=_underscored(closes_after),
         faults=tuple(map(parse_fault, fault or ())),
+        vachana_form=_underscored(vachana_form),
+        vachana_end=_underscored(vachana_end),
+        vachana_wav=_underscored(vachana_wav),
+        vachana_odd_splits=vachana_odd_splits,
     )
     trio.run(_serve, profile, host, port, voice.value, ears.value, dictation, as_json)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from voicecore.emulator.faults import EmulatorFault
@@ -10,6 +11,7 @@ from voicecore.protocol import Dialect
 from voicecore.secret import Secret
 from voicecore.vendors.deepdub import DeepdubOpen
 from voicecore.vendors.sixtydb import SixtydbStt, SixtydbTts
+from voicecore.vendors.vachana import VachanaStt, VachanaTts
 
 REFUSED_PREFIX = "bad"  # a key that begins so is refused, so that anyone can test a refusal
 
@@ -36,7 +38,10 @@ class Profile:
     sixtydb_context_ids: Literal["sent", "left_out"] = "sent"
     sixtydb_tts_connecting: bool = False
     sixtydb_closes_after: Literal["last", "any"] = "last"
-
+    vachana_form: Literal["json", "binary"] = "json"
+    vachana_end: Literal["complete", "complete_and_close", "close"] = "complete"
+    vachana_wav: Literal["per_chunk", "first_chunk", "header_first"] = "per_chunk"
+    vachana_odd_splits: bool = False
     faults: tuple[EmulatorFault, ...] = ()
 
     def accepts(self, key: str | None) -> bool:
@@ -59,5 +64,13 @@ class Profile:
                 connecting=self.sixtydb_tts_connecting,
                 closes_after=self.sixtydb_closes_after,
             ),
+            VachanaTts(
+                form=self.vachana_form,
+                end=self.vachana_end,
+                wav=self.vachana_wav,
+                odd_splits=self.vachana_odd_splits,
+            ),
+            VachanaStt(timestamp=lambda: datetime.now(UTC).isoformat()),
         ]
-        return {dialect.path(): dialect for dialect in served}
+        older = {path: dialect for dialect in served for path in dialect.older_paths}
+        return older | {dialect.path(): dialect for dialect in served}

@@ -137,7 +137,7 @@ class Speaker:
 
     async def _begin(self, context_id: str, speak: Any) -> bool:
         """Starts a context's task, unless the account or the limit forbids it."""
-        most = self._profile.max_contexts
+        most = min(filter(None, (self._profile.max_contexts, self._dialect.max_contexts)), default=None)
         if self._profile.no_credit:
             await self._fail(context_id, Fault.QUOTA, NO_CREDIT)
         elif most is not None and len(self._scopes) >= most:
@@ -174,6 +174,8 @@ class Speaker:
         await self._peer.say(ContextAccepted(request.context_id))
         last, index = await self._stream(request.context_id, request.text, request.options)
         await self._peer.say(ContextFinished(request.context_id, last, index))
+        if self._dialect.closes_after_context:
+            await self._peer.close(1000)
 
     # --- text bit by bit ---------------------------------------------------------------------------------
 
@@ -219,7 +221,7 @@ class Speaker:
     async def _stream(self, context_id: str, text: str, options: Any) -> tuple[bytes, int]:
         """Speaks a text; gives what is left for the message of its end, and that message's index."""
         wire = self._dialect.wire_format(options)
-        raw = AudioFormat(wire.encoding, wire.sample_rate)
+        raw = AudioFormat(wire.encoding, wire.sample_rate, wire.channels)
         transcoder = Transcoder(AudioFormat("pcm_s16le", self._voice.sample_rate), raw)
         size = round(self._profile.chunk_seconds * raw.sample_rate) * raw.frame_bytes
         rest, index = bytearray(), 0
@@ -229,23 +231,24 @@ class Speaker:
             async for piece in pieces:
                 rest += transcoder.process(piece).tobytes()
                 while len(rest) > size:  # the last chunk is held back: it may travel with the end
-                    await send(bytes(rest[:size]), index)
+                    index = await send(bytes(rest[:size]), index)
                     del rest[:size]
-                    index += 1
         rest += transcoder.flush().tobytes()
         if rest and (self._profile.last_audio == "before_last" or index == 0 or not self._dialect.audio_in_last):
-            await send(bytes(rest), index)
-            return b"", index + 1
+            return b"", await send(bytes(rest), index)
         return (self._dialect.package(bytes(rest), wire, index) if rest else b""), index
 
     async def _send_audio(
         self, context_id: str, wire: AudioFormat, text: str, options: Any, samples: bytes, index: int
-    ) -> None:
+    ) -> int:
+        """Sends one chunk, whose first message has this index; gives the index after its last."""
         extra = self._dialect.remarks(text, options) if index == 0 else {}
-        data = self._dialect.package(samples, wire, index)
-        await self._peer.say(Audio(context_id, data, index, extra))
+        for piece in self._dialect.cut(self._dialect.package(samples, wire, index), index):
+            await self._peer.say(Audio(context_id, piece, index, extra))
+            index += 1
         if self._profile.pace:
             await trio.sleep(len(samples) / wire.byte_rate / self._profile.pace)
+        return index
 
     async def _classify(self, audio: bytes) -> None:
         try:

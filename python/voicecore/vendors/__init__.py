@@ -8,8 +8,9 @@ from voicecore.errors import ConfigurationError
 from voicecore.protocol import Dialect
 from voicecore.vendors.deepdub import DeepdubOpen
 from voicecore.vendors.sixtydb import SixtydbStt, SixtydbTts
+from voicecore.vendors.vachana import VachanaStt, VachanaTts
 
-DIALECTS: tuple[type[Dialect], ...] = (DeepdubOpen, SixtydbStt, SixtydbTts)
+DIALECTS: tuple[type[Dialect], ...] = (DeepdubOpen, SixtydbStt, SixtydbTts, VachanaTts, VachanaStt)
 
 
 def find_dialect(vendor: str, kind: str, url: str | None = None) -> Dialect:

@@ -221,6 +221,7 @@ class SixtydbStt(SixtydbSocket):
         "STT_CONCURRENCY_LIMIT": RateLimitError,
     }
     fault_codes: ClassVar = {Fault.INVALID: "INVALID_REQUEST", Fault.QUOTA: "INSUFFICIENT_CREDITS"}
+    nothing_heard: ClassVar = {"processing_mode": "speech_end_no_result"}
 
     def __init__(self, *, boolean_envelope: bool = False, connected_first: bool = False) -> None:
         super().__init__(boolean_envelope=boolean_envelope)
