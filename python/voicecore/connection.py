@@ -52,6 +52,7 @@ from voicecore.events import (
     Heartbeat,
     LeaveContext,
     OpenContext,
+    Ping,
     ServerEvent,
     StreamStopped,
     Synthesize,
@@ -286,12 +287,14 @@ class Connection:
         if begins and context_id in self._inboxes and context_id not in self.protocol.contexts:
             raise self._unusable(f"{name} cannot reuse the context {context_id!r} before what it got is forgotten")
         self._check_rate(event, now)
+        before = self.protocol.contexts.get(context_id or "")
         self._say(event)
         self.requests += begins
         if context_id is not None:
             if begins and context_id not in self._inboxes:
                 self._inboxes[context_id] = Inbox(byte_rate, self._buffered_seconds)
-            self._follow_context(context_id, now)
+            if self.protocol.contexts.get(context_id) is not before:  # else the vendor owes what it owed
+                self._follow_context(context_id, now)
         else:
             self._follow_session(now)
         self._limiter.count(type(event), now)  # type: ignore[arg-type] # a client sends nothing else
@@ -479,7 +482,7 @@ class Connection:
     def _deliver(self, event: ServerEvent, now: float) -> None:
         context_id: str | None = getattr(event, "context_id", None)
         if isinstance(event, Failed):
-            self._vendor_failed(event, context_id)
+            self._vendor_failed(event, context_id, now)
         if context_id is None:
             self._follow_session(now)
             self._put(SESSION, event, now)
@@ -491,14 +494,18 @@ class Connection:
             self._put(context_id, event, now)
             self._follow_context(context_id, now, turn_ended=isinstance(event, FlushCompleted))
 
-    def _vendor_failed(self, event: Failed, context_id: str | None) -> None:
-        """Fails the context that the vendor named; without a name, all that are still unanswered (or else open)."""
+    def _vendor_failed(self, event: Failed, context_id: str | None, now: float) -> None:
+        """Fails the context that the vendor named; without a name, all that are still unanswered (or else open).
+
+        A context that outlives its failure at the vendor, which would go on with it, is cancelled there.
+        """
 
         def error() -> VoicecoreError:
             return self.protocol.dialect.error_of(event)
 
         if context_id is not None:
             self._fail_inbox(context_id, error)
+            self._give_up(context_id, now)
             return
         if self.protocol.session_state is SessionState.FAILED:
             self.error = self.error or error
@@ -508,6 +515,7 @@ class Connection:
         for context in waiting or list(open_):
             self.protocol.received(Failed(context, event.code, event.message))
             self._fail_inbox(context, error)
+            self._give_up(context, now)
 
     def _put(self, context_id: str, event: ServerEvent, now: float) -> None:
         inbox = self._inboxes[context_id]
@@ -637,7 +645,8 @@ class Connection:
         if name == "grace":
             del self._inboxes[context_id].timers["grace"]
             grace = self.protocol.dialect.context_graces[self.protocol.contexts[context_id]]
-            self._apply(grace.event(context_id), now)
+            for _ in range(max(1, self.protocol.flushes[context_id])):  # all turns: nothing told them apart
+                self._apply(grace.event(context_id), now)
             return
         if context_id == SESSION:
             self._expired(name, now)
@@ -656,10 +665,16 @@ class Connection:
         return since + self.deadlines.keepalive
 
     def _keep_alive(self, now: float) -> None:
-        """Pings a silent peer once; a peer that stays silent for as long again is dead."""
+        """Pings a silent peer once; a peer that stays silent for as long again is dead.
+
+        A vendor's own ping is preferred: it is what keeps the vendor's session, and gateways may swallow the other.
+        """
         if self._pinged_at is None:
             self._pinged_at = now
-            self._websocket.send_ping(b"voicecore")
+            if self.protocol.allows(Ping):
+                self._say(Ping())
+            else:
+                self._websocket.send_ping(b"voicecore")
             return
         self._expired("keepalive", now)
 
