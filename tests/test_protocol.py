@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -91,6 +92,7 @@ SAMPLES = {
             vocabulary.CloseContext,
             vocabulary.GenerationFinished,
             vocabulary.FlushCompleted,
+            vocabulary.ContextCancelled,
         )
     },
     vocabulary.OpenContext: vocabulary.OpenContext("a", None, DeepdubOptions()),
@@ -123,9 +125,20 @@ def from_peer(role: Role, event: Event) -> bool:
     return isinstance(event, ServerEvent if role is Role.CLIENT else ClientEvent)
 
 
+def fitting(dialect, event):
+    """The same event with the dialect's own options in it."""
+    return replace(event, options=dialect.options()) if hasattr(event, "options") else event
+
+
 def cases(states, samples):
     return [
-        pytest.param(dialect, role, state, event, id=f"{dialect.name}-{role.value}-{state.name}-{type(event).__name__}")
+        pytest.param(
+            dialect,
+            role,
+            state,
+            fitting(dialect, event),
+            id=f"{dialect.name}-{role.value}-{state.name}-{type(event).__name__}",
+        )
         for dialect in DIALECTS
         for role in Role
         for state in states

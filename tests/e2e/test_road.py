@@ -16,7 +16,7 @@ import trustme
 import voicecore
 from voicecore import AudioFormat, codec
 from voicecore.emulator import Emulator, run_emulator
-from voicecore.vendors.deepdub.open import wav_header
+from voicecore.vendors.deepdub.common import wav_header
 
 TEXT = "Every sample of it."
 CANARY = "canary-Zx81-key"

@@ -40,7 +40,7 @@ from voicecore.events import (
     Unknown,
     VoiceClassified,
 )
-from voicecore.protocol import Fault
+from voicecore.protocol import ENDED, Fault
 from voicecore.sentences import SentenceCutter
 
 TURNS = 1000  # flushed turns of one context that may wait to be spoken
@@ -239,21 +239,29 @@ class Speaker:
             if part is None:
                 await self._peer.say(ContextFinished(context_id))
                 return
-            last, index = b"", 0
-            if part.text.strip():
-                turns.generation = str(uuid.uuid4())
-                try:
-                    last, index = await self._stream(context_id, part.text, part.options, turns.generation)
-                except EngineError as error:
-                    await self._fail(context_id, Fault.FAILED, str(error), turns.generation)
-                    if context_id not in self._peer.protocol.contexts:
-                        return
-                    turns.generation = None
-                    if not part.ends_turn:
-                        continue
-            end = FlushCompleted if part.ends_turn else GenerationFinished
-            await self._peer.say(end(context_id, last, index, turns.generation))
+            await self._speak_part(context_id, turns, part)
             turns.generation = None
+
+    async def _speak_part(self, context_id: str, turns: _Turns, part: _Part) -> None:
+        last, index = b"", 0
+        if part.text.strip():
+            turns.generation = str(uuid.uuid4())
+            try:
+                last, index = await self._stream(context_id, part.text, part.options, turns.generation)
+            except EngineError as error:
+                if not self._outlives_failure(context_id):
+                    raise
+                await self._fail(context_id, Fault.FAILED, str(error), turns.generation)
+                turns.generation = None
+        if part.ends_turn:
+            await self._peer.say(FlushCompleted(context_id, last, index, turns.generation))
+        elif turns.generation:
+            await self._peer.say(GenerationFinished(context_id, last, index, turns.generation))
+
+    def _outlives_failure(self, context_id: str) -> bool:
+        """True where a failure ends one generation and the vendor goes on with the others."""
+        state = self._peer.protocol.contexts[context_id]
+        return self._dialect.contexts[state].get(Failed) not in ENDED
 
     # --- audio -------------------------------------------------------------------------------------------
 
