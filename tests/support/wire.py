@@ -30,11 +30,11 @@ from voicecore.deadlines import Deadlines
 from voicecore.events import ServerEvent
 from voicecore.protocol import Dialect, Protocol, Role
 from voicecore.secret import Secret
-from voicecore.vendors.deepdub.open import DeepdubOpen
+from voicecore.vendors.deepdub import DeepdubOpen, DeepdubWs
 from voicecore.vendors.sixtydb.stt import SixtydbStt
 
 KEY = "key-that-must-not-show"
-DIALECTS: dict[str, type[Dialect]] = {"deepdub": DeepdubOpen, "60db": SixtydbStt}
+DIALECTS: dict[str, type[Dialect]] = {"deepdub": DeepdubOpen, "deepdub-ws": DeepdubWs, "60db": SixtydbStt}
 
 
 def client(vendor: str = "deepdub", *, url: str = "", key: str = KEY, **arguments: Any) -> Connection:

@@ -15,14 +15,18 @@ import pytest
 from support.wire import Wire, client
 
 from voicecore.errors import QuotaError, RateLimitError, VendorError
-from voicecore.events import Event, Malformed, Synthesize, Unknown
+from voicecore.events import CancelContext, Event, Malformed, OpenContext, Synthesize, Unknown
 from voicecore.protocol import Protocol, Role, SessionState
-from voicecore.vendors.deepdub.open import DeepdubOpen
+from voicecore.vendors.deepdub import DeepdubOpen, DeepdubWs
 from voicecore.vendors.sixtydb.stt import SixtydbStt
 
 FOLDER = Path(__file__).parent.parent / "transcripts"
-VENDORS = {"deepdub": ("deepdub", DeepdubOpen), "60db-stt": ("60db", SixtydbStt)}
-PATHS = sorted(path for prefix in VENDORS for path in FOLDER.glob(f"{prefix}-*.jsonl"))
+VENDORS = {
+    "deepdub": ("deepdub", DeepdubOpen),
+    "deepdub-ws": ("deepdub-ws", DeepdubWs),
+    "60db-stt": ("60db", SixtydbStt),
+}
+PATHS = sorted({path for prefix in VENDORS for path in FOLDER.glob(f"{prefix}-*.jsonl")})
 
 # What the client reads, in order, and the error at the end if there is one.
 OUTCOMES: dict[str, tuple[list[str], type[VendorError] | None]] = {
@@ -34,6 +38,12 @@ OUTCOMES: dict[str, tuple[list[str], type[VendorError] | None]] = {
     "deepdub-trial-key": ([], QuotaError),
     "deepdub-accent": (["ContextAccepted", "ContextFinished"], None),
     "deepdub-gender": (["VoiceClassified", "Failed"], None),
+    "deepdub-ws-example": (["Audio", "GenerationFinished", "Audio", "FlushCompleted"], None),
+    "deepdub-ws-python-client": (["Audio", "GenerationFinished", "Audio", "FlushCompleted"], None),
+    "deepdub-ws-two-turns": (["Audio", "FlushCompleted", "Audio", "FlushCompleted"], None),
+    "deepdub-ws-cancel": (["Audio"], None),
+    "deepdub-ws-not-configured": (["ServerReady", "Failed", "Pong"], None),
+    "deepdub-ws-worker-error": (["Audio"], VendorError),
     "60db-stt-quick-start": (["Authenticated", "ServerReady", "Transcript", "StreamStopped"], None),
     "60db-stt-livekit": (["Authenticated", "ServerReady", "Transcript", "StreamStopped"], None),
     "60db-stt-reference": (
@@ -83,7 +93,7 @@ def read(path: Path) -> list[Line]:
 
 
 def vendor_of(path: Path) -> tuple[str, Any]:
-    return next(vendor for prefix, vendor in VENDORS.items() if path.name.startswith(prefix))
+    return VENDORS[max((prefix for prefix in VENDORS if path.name.startswith(prefix)), key=len)]
 
 
 def id_of(lines: list[Line]) -> str | None:
@@ -101,9 +111,15 @@ def request(dialect: Any, line: Line, lines: list[Line]) -> Event:
 
 
 def set_fields(message: Any, *, given: Any = None) -> Any:
-    """What a message says: null is absent, and an id that only one side gave is not compared."""
+    """What a message says: null is absent, and an id that only one side gave is not compared.
+
+    To Deepdub's `/ws`, `config` and `data` are the same, and so is a text beside them.
+    """
     if not isinstance(message, dict):
         return message
+    if message.get("action") in ("stream-config", "stream-text"):
+        fields = message.get("data") or message.get("config") or {"text": message.get("text")}
+        return {"action": message["action"], "data": {name: v for name, v in fields.items() if v is not None}}
     keep = {name: value for name, value in message.items() if value is not None or message.get("type") == "config"}
     if isinstance(given, dict) and "generationId" not in given:
         keep.pop("generationId", None)
@@ -127,15 +143,22 @@ def test_our_client_says_and_hears_what_the_vendor_publishes(path, chunk):
             wire.say(line.message, binary=not line.text)
             continue
         event = request(dialect(), line, lines)
-        asked += [event.context_id] if isinstance(event, Synthesize) else []
-        wire.send(event, **({"byte_rate": 88_200} if isinstance(event, Synthesize) else {}))
+        if isinstance(event, CancelContext):
+            wire.connection.cancel(event.context_id, wire.now)
+            wire.exchange()
+        else:
+            begins = isinstance(event, Synthesize | OpenContext)
+            asked += [event.context_id] if begins else []
+            wire.send(event, **({"byte_rate": 88_200} if begins else {}))
         assert set_fields(wire.heard[-1], given=line.message) == set_fields(line.message)
     inbox = asked[0] if asked else ""
     read_events = [type(event).__name__ for event in wire.taken(inbox)]
     assert [name for name in read_events if error is None or name != "Failed"] == events
     assert type(wire.error(inbox)) is (type(None) if error is None else error)
     protocol = wire.connection.protocol
-    assert (protocol.late_messages, protocol.unknown_messages, protocol.contexts) == (0, 0, {})
+    wire.connection.leave(inbox, wire.now)
+    confirmed = sum("isCancelled" in line.message for line in lines)  # nobody waits for the answer to a cancel
+    assert (protocol.late_messages, protocol.unknown_messages, protocol.contexts) == (confirmed, 0, {})
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -153,10 +176,12 @@ def test_our_server_hears_and_says_what_the_vendor_publishes(path):
         payload = said.encode() if isinstance(said, str) else said
         assert dialect().decode(payload, text=isinstance(said, str), role=Role.CLIENT) == event
         names = set(json.loads(payload))
-        assert set(line.message) - {"timestamp"} <= names | {"isFinished", "server_info", "is_partial"}
+        assert set(line.message) - {"timestamp"} <= names | {"isFinished", "server_info", "is_partial", "time"}
     assert server.unknown_messages == 0
     if dialect is DeepdubOpen:
         failed_without_a_name = OUTCOMES[path.stem][1] is not None and "generationId" not in lines[-1].message
         assert bool(server.contexts) is failed_without_a_name
+    elif dialect is DeepdubWs:
+        assert server.session_state is SessionState.READY
     else:
         assert server.session_state in (SessionState.STOPPED, SessionState.FAILED)

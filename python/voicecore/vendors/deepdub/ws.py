@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal
 from voicecore.codec import AudioMessageScanner, decode_base64
 from voicecore.errors import (
     Base64Error,
+    CodecError,
     ConfigurationError,
     InvalidRequestError,
     MessageError,
@@ -366,8 +367,8 @@ def _response(message: dict[str, Any]) -> Event:
             return ContextCancelled(CURRENT)
         case {"action": "pong"}:
             return Pong()
-        case {"action": "error", **details}:
-            return Failed(None, code, str(details.get("message") or "unspecified error"), details)
+        case {"action": "error"}:
+            return Failed(None, code, str(message.get("message") or "unspecified error"))
         case {"error": text, "generationId": str(generation)} if text:
             return Failed(CURRENT, code, str(text), generation=generation)
         case {"error": text} if text:
@@ -422,7 +423,7 @@ def _prompt_of(encoded: Any) -> bytes | None:
         return None
     try:
         return decode_base64(encoded).tobytes()
-    except (Base64Error, TypeError) as fault:
+    except CodecError as fault:
         raise ConfigurationError(f"voicePrompt must be base64-encoded: {fault}") from None
 
 
