@@ -3,7 +3,8 @@
 A vendor speaks a turn in several generations, each with a name and an index from 0. Its messages belong to the context
 at work, unless they are left over from an earlier one: a generation that was heard of before a context ended, or that
 was complete before a turn ended, is over with it. After a cancel there may be generations of which nothing was heard
-yet: from then on a generation counts only from its beginning.
+yet: from then on a generation counts only from its beginning. (One that begins after the next context has its text
+cannot be told from that context's own; a vendor that confirms a cancel promises that there is none.)
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ def test_our_client_says_and_hears_what_the_vendor_publishes(path, chunk):
     assert type(wire.error(inbox)) is (type(None) if error is None else error)
     protocol = wire.connection.protocol
     wire.connection.leave(inbox, wire.now)
-    confirmed = sum("isCancelled" in line.message for line in lines)  # nobody waits for the answer to a cancel
+    confirmed = sum(b"isCancelled" in line.payload for line in lines)  # nobody waits for the answer to a cancel
     assert (protocol.late_messages, protocol.unknown_messages, protocol.contexts) == (confirmed, 0, {})
 
 
