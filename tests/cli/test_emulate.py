@@ -35,6 +35,7 @@ def test_ready_line(emulator: Serving) -> None:
     assert emulator.ready["ready"] is True
     port = emulator.tts.split(":")[2].split("/")[0]
     assert emulator.ready["urls"]["deepdub-open"] == f"ws://127.0.0.1:{port}/open"
+    assert emulator.ready["urls"]["deepdub-ws"] == f"ws://127.0.0.1:{port}/ws"
     assert emulator.ready["urls"]["60db-stt"] == f"ws://127.0.0.1:{port}/ws/stt"
 
 
@@ -130,11 +131,12 @@ def test_a_key_variable_that_is_not_set() -> None:
 # --- say and transcribe ----------------------------------------------------------------------------------
 
 
-def test_there_and_back(emulator: Serving, tmp_path: Path) -> None:
-    wav = tmp_path / "said.wav"
-    said = run(
-        "say", PHRASE, "--vendor", "deepdub", "--url", emulator.tts, "--out", wav, "--json", DEEPDUB_API_KEY="k.1"
-    )
+@pytest.mark.parametrize(
+    ("vendor", "system"), [("deepdub", "deepdub-open"), ("deepdub", "deepdub-ws"), ("deepdub-ws", "deepdub-ws")]
+)
+def test_there_and_back(emulator: Serving, tmp_path: Path, vendor: str, system: str) -> None:
+    wav, url = tmp_path / "said.wav", emulator.ready["urls"][system]
+    said = run("say", PHRASE, "--vendor", vendor, "--url", url, "--out", wav, "--json", DEEPDUB_API_KEY="k.1")
     assert said.returncode == 0, said.stderr
     numbers = json.loads(said.stdout)
     with wave.open(str(wav)) as reader:

@@ -50,12 +50,11 @@ from voicecore.events import (
 from voicecore.protocol import ContextState, Role, SessionState
 from voicecore.secret import Secret
 from voicecore.vendors.deepdub.common import FORMATS, SAMPLE_RATES, WAV_HEADER_BYTES
+from voicecore.vendors.deepdub.stream_options import MAX_PROMPT_BYTES, DeepdubStreamOptions
 from voicecore.vendors.deepdub.ws import (
     BAD_MESSAGE,
-    MAX_PROMPT_BYTES,
     NO_MODEL,
     NOT_CONFIGURED,
-    DeepdubStreamOptions,
     DeepdubWs,
 )
 

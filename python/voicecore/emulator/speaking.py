@@ -204,7 +204,7 @@ class Speaker:
     async def _open(self, request: OpenContext) -> None:
         if turns := self._turns.get(request.context_id):  # other options from here on
             await self._pass_on(turns, turns.flush())
-            turns.options = request.options
+            turns.options, turns.characters = request.options, 0
             return
         cutter = SentenceCutter(self._dialect.max_text) if self._dialect.speaks_early else None
         self._turns[request.context_id] = turns = _Turns(request.options, cutter)

@@ -12,12 +12,9 @@ messages already under way still cause off the next context.
 from __future__ import annotations
 
 import base64
-import re
-import struct
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from voicecore.codec import AudioMessageScanner, decode_base64
 from voicecore.errors import (
@@ -53,11 +50,11 @@ from voicecore.events import (
     Unknown,
 )
 from voicecore.protocol import ContextGrace, ContextState, ContextTable, Role, SessionState, dump_json, parse_json
-from voicecore.vendors.deepdub.common import FORMATS, NATIVE_RATE, SAMPLE_RATES, Deepdub
-from voicecore.vendors.options import expect_one_of, expect_range, expect_text, expect_type, without_unset
+from voicecore.vendors.deepdub.common import Deepdub
+from voicecore.vendors.deepdub.stream_options import FIELDS, DeepdubStreamOptions, segments
+from voicecore.vendors.options import expect_type, without_unset
 
 FINAL_GRACE = 1.0  # seconds of silence after `isFinished` that the vendor's own plugin takes for the end of a turn
-MAX_PROMPT_BYTES = 2**20
 STREAMED_FORMATS = ("wav", "s16le", "mulaw")
 MODEL_PREFIX = "dd-"  # of every model that the vendor names; the emulator knows no other
 MAX_TEXT = 1_000_000  # characters of one context; the vendor documents no limit
@@ -67,82 +64,7 @@ NOT_CONFIGURED = "please send 'stream-config' action with model before streaming
 NO_ROUTE = "queue route not found for model"
 
 
-@dataclass(frozen=True, slots=True)
-class DeepdubStreamOptions:
-    """Everything that `stream-config` can say besides the voice. None leaves the vendor's default.
-
-    `voice_prompt`: a WAV file to take the voice from, mono at 48 kHz, at most 1 MB; instead of a `voice`.
-    `first_audio_timeout`: milliseconds that the vendor waits for more text before it speaks what it has. `format` None
-    picks it from the output that the caller wants, and `sample_rate` (Hz) likewise.
-    """
-
-    model: str = "dd-etts-3.0"
-    locale: str | None = "en-US"
-    voice_prompt: bytes | None = None
-    format: Literal["wav", "s16le", "mulaw", "mp3", "opus"] | None = None
-    sample_rate: int | None = None
-    realtime: bool | None = None
-    clean_audio: bool | None = None
-    target_gender: Literal["male", "female"] | None = None
-    output_diacritized: bool | None = None
-    enable_logging: bool | None = None
-    first_audio_timeout: float | None = None
-    accept_emojis: bool | None = None
-
-    def __post_init__(self) -> None:
-        expect_text("model", self.model, 200)
-        if self.locale is not None:
-            expect_text("locale", self.locale, 200)
-        expect_type("voicePrompt", self.voice_prompt, bytes)
-        if self.voice_prompt is not None:
-            _check_prompt(self.voice_prompt)
-        expect_one_of("format", self.format, FORMATS)
-        expect_one_of("sampleRate", self.sample_rate, SAMPLE_RATES)
-        expect_one_of("targetGender", self.target_gender, ("male", "female"))
-        expect_range("firstAudioTimeout", self.first_audio_timeout, 0, 60_000)
-        for name in _SWITCHES:
-            expect_type(name, getattr(self, _FIELDS[name]), bool)
-
-
-# Wire name -> field, where the value passes unchanged.
-_FIELDS = {
-    "model": "model",
-    "locale": "locale",
-    "format": "format",
-    "sampleRate": "sample_rate",
-    "realtime": "realtime",
-    "cleanAudio": "clean_audio",
-    "targetGender": "target_gender",
-    "outputDiacritized": "output_diacritized",
-    "enableLogging": "enable_logging",
-    "firstAudioTimeout": "first_audio_timeout",
-    "acceptEmojis": "accept_emojis",
-}
 _AUDIO_FIELDS = ("generationId", "index", "isFinished", "isFinal", "isCancelled", "error", "diacritized")
-_SWITCHES = ("realtime", "cleanAudio", "outputDiacritized", "enableLogging", "acceptEmojis")
-
-
-def _check_prompt(wav: bytes) -> None:
-    """In the vendor's words, so that both sides say the same."""
-    if len(wav) > MAX_PROMPT_BYTES:
-        raise ConfigurationError("voicePrompt exceeds maximum size of 1MB")
-    channels, rate = _wav_shape(wav)
-    if channels != 1:
-        raise ConfigurationError(f"voicePrompt must be mono (1 channel), got {channels} channels")
-    if rate != NATIVE_RATE:
-        raise ConfigurationError(f"voicePrompt must be {NATIVE_RATE}Hz sample rate, got {rate}Hz")
-
-
-def _wav_shape(wav: bytes) -> tuple[int, int]:
-    """Channels and sample rate of a WAV file of any encoding."""
-    at = 12 if wav[:4] == b"RIFF" and wav[8:12] == b"WAVE" else len(wav)
-    while at + 24 <= len(wav):
-        name, size = struct.unpack_from("<4sI", wav, at)
-        if name == b"fmt ":
-            channels, rate = struct.unpack_from("<HI", wav, at + 10)
-            return channels, rate
-        at += 8 + size + size % 2
-    raise ConfigurationError("voicePrompt is not a WAV file: expected RIFF, WAVE and a fmt chunk")
 
 
 def _in(state: ContextState, steps: Mapping[type[Event], ContextState]) -> Mapping[type[Event], ContextState]:
@@ -151,71 +73,27 @@ def _in(state: ContextState, steps: Mapping[type[Event], ContextState]) -> Mappi
     return {**stay, CancelContext: ContextState.CANCELLED, **steps}
 
 
+_TAKES_TEXT = {SendText: ContextState.OPEN, LeaveContext: ContextState.FINISHED}
+_SPOKEN = {Audio: ContextState.SPEAKING, GenerationFinished: ContextState.DRAINING, FlushCompleted: ContextState.OPEN}
+_UNASKED = {Audio: ContextState.OPEN, GenerationFinished: ContextState.GENERATED}  # audio before a flush
 CONTEXT: ContextTable = {
     ContextState.NEW: {OpenContext: ContextState.EMPTY},
-    ContextState.EMPTY: _in(
-        ContextState.EMPTY,
-        {
-            SendText: ContextState.OPEN,
-            FlushContext: ContextState.REQUESTED,
-            LeaveContext: ContextState.FINISHED,
-        },
-    ),
-    ContextState.OPEN: _in(
-        ContextState.OPEN,
-        {
-            SendText: ContextState.OPEN,
-            Audio: ContextState.OPEN,
-            GenerationFinished: ContextState.GENERATED,
-            FlushContext: ContextState.REQUESTED,
-            LeaveContext: ContextState.FINISHED,
-        },
-    ),
+    ContextState.EMPTY: _in(ContextState.EMPTY, {**_TAKES_TEXT, FlushContext: ContextState.REQUESTED}),
+    ContextState.OPEN: _in(ContextState.OPEN, {**_TAKES_TEXT, **_UNASKED, FlushContext: ContextState.REQUESTED}),
     ContextState.GENERATED: _in(
-        ContextState.GENERATED,
-        {
-            SendText: ContextState.OPEN,
-            Audio: ContextState.OPEN,
-            GenerationFinished: ContextState.GENERATED,
-            FlushContext: ContextState.DRAINING,
-            LeaveContext: ContextState.FINISHED,
-        },
+        ContextState.GENERATED, {**_TAKES_TEXT, **_UNASKED, FlushContext: ContextState.DRAINING}
     ),
-    ContextState.REQUESTED: _in(
-        ContextState.REQUESTED,
-        {
-            SendText: ContextState.REQUESTED,
-            FlushContext: ContextState.REQUESTED,
-            Audio: ContextState.SPEAKING,
-            GenerationFinished: ContextState.DRAINING,
-            FlushCompleted: ContextState.OPEN,
-        },
-    ),
-    ContextState.SPEAKING: _in(
-        ContextState.SPEAKING,
-        {
-            SendText: ContextState.SPEAKING,
-            FlushContext: ContextState.SPEAKING,
-            Audio: ContextState.SPEAKING,
-            GenerationFinished: ContextState.DRAINING,
-            FlushCompleted: ContextState.OPEN,
-        },
-    ),
-    ContextState.DRAINING: _in(
-        ContextState.DRAINING,
-        {
-            SendText: ContextState.DRAINING,
-            FlushContext: ContextState.REQUESTED,  # text that came since is still to be spoken
-            Audio: ContextState.SPEAKING,
-            GenerationFinished: ContextState.DRAINING,
-            FlushCompleted: ContextState.OPEN,
-        },
-    ),
+    **{
+        # a flush while a turn drains is about text that came since, and which is still to be spoken
+        state: _in(state, {**_SPOKEN, SendText: state, FlushContext: after_flush})
+        for state, after_flush in (
+            (ContextState.REQUESTED, ContextState.REQUESTED),
+            (ContextState.SPEAKING, ContextState.SPEAKING),
+            (ContextState.DRAINING, ContextState.REQUESTED),
+        )
+    },
     ContextState.CANCELLED: {
-        Audio: ContextState.CANCELLED,
-        GenerationFinished: ContextState.CANCELLED,
-        FlushCompleted: ContextState.CANCELLED,
-        Failed: ContextState.CANCELLED,
+        **dict.fromkeys((Audio, GenerationFinished, FlushCompleted, Failed), ContextState.CANCELLED),
         ContextCancelled: ContextState.FINISHED,
     },
 }
@@ -328,7 +206,7 @@ class DeepdubWs(Deepdub):
         return options.locale or "en-US", 1.0
 
     def segments(self, text: str, options: DeepdubStreamOptions) -> list[tuple[str, DeepdubStreamOptions]]:
-        return list(_segments(text, options))
+        return list(segments(text, options))
 
     def _end(self, data: bytes, index: int | None, generation: str | None) -> str | bytes | None:
         if self._says_final:
@@ -404,7 +282,7 @@ def _request(message: Mapping[str, Any]) -> Event:
 
 def _configuration(fields: dict[str, Any]) -> Event:
     """Fields that nobody knows are ignored: older clients send several. So is an unknown format: it means `wav`."""
-    known = {field: fields[wire] for wire, field in _FIELDS.items() if wire in fields}
+    known = {field: fields[wire] for wire, field in FIELDS.items() if wire in fields}
     known["format"] = known["format"] if known.get("format") in STREAMED_FORMATS else "wav"
     try:
         if not fields.get("model"):
@@ -436,21 +314,6 @@ def _config(request: OpenContext) -> dict[str, Any]:
         {
             "voicePromptId": request.voice,
             "voicePrompt": None if prompt is None else base64.b64encode(prompt).decode(),
-            **{wire: getattr(options, field) for wire, field in _FIELDS.items()},
+            **{wire: getattr(options, field) for wire, field in FIELDS.items()},
         }
     )
-
-
-_TAG = re.compile(r"<config\b([^<>]*)>|</config\s*>|\[[A-Za-z][\w -]*\]")
-_LOCALE = re.compile(r"""\blocale\s*=\s*["']?([^"'\s/>]+)""")
-
-
-def _segments(text: str, options: DeepdubStreamOptions) -> Iterator[tuple[str, DeepdubStreamOptions]]:
-    """The text without its inline tags, cut where the locale changes: the one change that our voice can follow."""
-    spoken, start = "", 0
-    for tag in _TAG.finditer(text):
-        spoken, start = spoken + text[start : tag.start()], tag.end()
-        if locale := _LOCALE.search(tag[1] or ""):
-            yield spoken, options
-            spoken, options = "", replace(options, locale=locale[1])
-    yield spoken + text[start:], options
