@@ -51,7 +51,7 @@ from voicecore.protocol import (
 )
 from voicecore.secret import Secret
 from voicecore.vendors import DIALECTS, find_dialect
-from voicecore.vendors.deepdub.open import DeepdubOpen, DeepdubOptions
+from voicecore.vendors.deepdub import DeepdubOpen, DeepdubOptions, DeepdubWs
 from voicecore.vendors.sixtydb.stt import SixtydbStt, SixtydbSttOptions
 
 EVENTS = [
@@ -94,6 +94,7 @@ SAMPLES = {
             vocabulary.CloseContext,
             vocabulary.GenerationFinished,
             vocabulary.FlushCompleted,
+            vocabulary.ContextCancelled,
         )
     },
     vocabulary.OpenContext: vocabulary.OpenContext("a", None, DeepdubOptions()),
@@ -403,6 +404,18 @@ def test_a_vendor_is_found_by_name_kind_and_path():
     assert type(find_dialect("deepdub", "tts")) is DeepdubOpen
     assert type(find_dialect("60db", "stt", "ws://localhost:1/elsewhere")) is SixtydbStt
     assert type(find_dialect("deepdub", "tts", "ws://localhost:1/open?x=y")) is DeepdubOpen
+    assert type(find_dialect("deepdub", "tts", "ws://localhost:1/ws?x=y")) is DeepdubWs
+
+
+def test_a_dialect_is_found_by_its_own_name_too():
+    assert type(find_dialect("deepdub-ws", "tts")) is DeepdubWs
+    assert type(find_dialect("deepdub-open", "tts")) is DeepdubOpen
+    assert type(find_dialect("60db-stt", "stt")) is SixtydbStt
+    assert type(find_dialect("deepdub-ws", "tts", "ws://localhost:1/elsewhere")) is DeepdubWs
+    with pytest.raises(ConfigurationError, match=r"url: expected the path /ws for deepdub-ws, got /open"):
+        find_dialect("deepdub-ws", "tts", "ws://localhost:1/open")
+    with pytest.raises(ConfigurationError, match=r"expected one of .* for tts, got '60db-stt'"):
+        find_dialect("60db-stt", "tts")
 
 
 @pytest.mark.parametrize(("vendor", "kind"), [("nobody", "tts"), ("uplift", "stt"), ("deepdub", "stt")])

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.wire import Wire, client
 
-from voicecore.events import Audio, AudioFault, ContextFinished, Synthesize
+from voicecore.events import Audio, AudioFault, ContextFinished, FlushCompleted, Synthesize
+from voicecore.inbox import Inbox
 from voicecore.reorder import WINDOW_MESSAGES, Reorderer
 from voicecore.vendors.deepdub import DeepdubOptions
 
@@ -72,15 +73,6 @@ def test_the_window_is_bounded():
     assert not order.waiting
 
 
-def test_the_numbers_may_begin_again():
-    order = Reorderer()
-    assert in_order([*order.push(chunk(0)), *order.push(chunk(2)), *order.restart(), *order.push(chunk(0))]) == [
-        0,
-        2,
-        0,
-    ]
-
-
 # --- in a connection -------------------------------------------------------------------------------------
 
 
@@ -110,3 +102,17 @@ def test_the_end_waits_for_nothing():
     events = wire.taken("a")
     assert in_order(events) == [0, 2] and faults(events) == (1, 0) and isinstance(events[-1], ContextFinished)
     assert wire.connection.next_deadline() == pytest.approx(20.0), "only the keepalive is left"
+
+
+def test_the_numbers_begin_again_with_each_turn():
+    inbox = Inbox(1, 600.0)
+    events = [*inbox.in_order(chunk(0)), *inbox.in_order(chunk(2)), *inbox.in_order(FlushCompleted("a"))]
+    assert in_order(events) == [0, 2]
+    assert in_order(inbox.in_order(chunk(0))) == [0]
+
+
+def test_each_generation_has_numbers_of_its_own():
+    inbox = Inbox(1, 600.0)
+    numbered = [Audio("a", b"%d" % i, i, generation=name) for i in range(3) for name in ("one", "two")]
+    events = [ready for audio in numbered for ready in inbox.in_order(audio)]
+    assert events == numbered

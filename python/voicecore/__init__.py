@@ -40,6 +40,7 @@ from voicecore.session import TTS as TTS
 from voicecore.session import connect_stt as connect_stt
 from voicecore.session import connect_tts as connect_tts
 from voicecore.vendors.deepdub import DeepdubOptions as DeepdubOptions
+from voicecore.vendors.deepdub import DeepdubStreamOptions as DeepdubStreamOptions
 from voicecore.vendors.sixtydb import SixtydbSttOptions as SixtydbSttOptions
 from voicecore.vendors.sixtydb import SixtydbTtsOptions as SixtydbTtsOptions
 from voicecore.vendors.vachana import SpeakerEmbedding as SpeakerEmbedding

@@ -41,7 +41,6 @@ from voicecore.errors import (
     VoicecoreError,
 )
 from voicecore.events import (
-    Audio,
     CancelContext,
     ClientEvent,
     CloseContext,
@@ -54,6 +53,7 @@ from voicecore.events import (
     Heartbeat,
     LeaveContext,
     OpenContext,
+    Ping,
     ServerEvent,
     StopStream,
     StreamStopped,
@@ -310,12 +310,14 @@ class Connection:
         self._check_rate(event, now)
         if isinstance(event, StopStream):
             self._heard_at = now + event.backlog
+        before = self.protocol.contexts.get(context_id or "")
         self._say(event)
         self.requests += begins
         if context_id is not None:
             if begins and context_id not in self._inboxes:
                 self._inboxes[context_id] = Inbox(byte_rate, self._buffered_seconds)
-            self._follow_context(context_id, now, heard=False)
+            if self.protocol.contexts.get(context_id) is not before:  # else the vendor owes what it owed
+                self._follow_context(context_id, now, heard=False)
         else:
             self._follow_session(now)
         self._limiter.count(type(event), now)  # type: ignore[arg-type] # a client sends nothing else
@@ -515,7 +517,7 @@ class Connection:
     def _deliver(self, event: ServerEvent, now: float) -> None:
         context_id: str | None = getattr(event, "context_id", None)
         if isinstance(event, Failed):
-            self._vendor_failed(event, context_id)
+            self._vendor_failed(event, context_id, now)
         if context_id is None:
             self._follow_session(now)
             self._put(SESSION, event, now)
@@ -530,22 +532,25 @@ class Connection:
 
     def _in_order(self, inbox: Inbox, event: ServerEvent, now: float) -> list[ServerEvent]:
         """What of a context may be read now: a message that is ahead of its turn waits for a moment."""
-        order = inbox.order
-        events = order.push(event) if isinstance(event, Audio) else [*order.restart(), event]
-        if not order.waiting:
+        events = inbox.in_order(event)
+        if not inbox.out_of_order:
             inbox.timers.pop("reorder", None)
         else:
             inbox.timers.setdefault("reorder", now + REORDER_SECONDS)
         return events
 
-    def _vendor_failed(self, event: Failed, context_id: str | None) -> None:
-        """Fails the context that the vendor named; without a name, all that it may concern."""
+    def _vendor_failed(self, event: Failed, context_id: str | None, now: float) -> None:
+        """Fails the context that the vendor named; without a name, all that it may concern.
+
+        A context that outlives its failure at the vendor, which would go on with it, is cancelled there.
+        """
 
         def error() -> VoicecoreError:
             return self.protocol.dialect.error_of(event)
 
         if context_id is not None:
             self._fail_inbox(context_id, error)
+            self._give_up(context_id, now)
             return
         self._complaint = error
         if self.protocol.session_state is SessionState.FAILED:
@@ -554,6 +559,7 @@ class Connection:
         for context in self._concerned():
             self.protocol.received(Failed(context, event.code, event.message))
             self._fail_inbox(context, error)
+            self._give_up(context, now)
 
     def _concerned(self) -> list[str]:
         """What an error that names no context may be about: what is unanswered, else at work, else open."""
@@ -691,19 +697,21 @@ class Connection:
             self._apply(self.protocol.dialect.graces[self.protocol.session_state].event, now)
             return
         self.must_abort = True
+        self.ended_by_us = self.ended_by_us or name == "close"
         self._finish(self._lost if name == "close" else lambda: self._deadline(name))
 
     def _context_expired(self, context_id: str, name: TimerName, now: float) -> None:
         if name == "reorder":
             inbox = self._inboxes[context_id]
             del inbox.timers["reorder"]
-            for event in inbox.order.flush():
+            for event in [event for order in inbox.orders.values() for event in order.flush()]:
                 self._put(context_id, event, now)
             return
         if name == "grace":
             del self._inboxes[context_id].timers["grace"]
             grace = self.protocol.dialect.context_graces[self.protocol.contexts[context_id]]
-            self._apply(grace.event(context_id), now)
+            for _ in range(max(1, self.protocol.flushes[context_id])):  # all turns: nothing told them apart
+                self._apply(grace.event(context_id), now)
             return
         if context_id == SESSION:
             self._expired(name, now)
@@ -725,13 +733,19 @@ class Connection:
         return since + self.deadlines.keepalive
 
     def _keep_alive(self, now: float) -> None:
-        """Pings a silent peer once; a peer that stays silent for as long again is dead."""
+        """Pings a silent peer once; a peer that stays silent for as long again is dead.
+
+        A vendor's own ping is preferred: it is what keeps the vendor's session, and gateways may swallow the other.
+        """
         if self.congested:
             self._last_received = now  # it is not the peer that is silent
             return
         if self._pinged_at is None:
             self._pinged_at = now
-            self._websocket.send_ping(b"voicecore")
+            if self.protocol.allows(Ping):
+                self._say(Ping())
+            else:
+                self._websocket.send_ping(b"voicecore")
             return
         self._expired("keepalive", now)
 

@@ -110,12 +110,16 @@ class ContextAccepted(ServerEvent):
 
 @dataclass(frozen=True, slots=True)
 class Audio(ServerEvent):
-    """A piece of the utterance, in the wire format that was asked for. `extra`: what else the vendor said with it."""
+    """A piece of the utterance, in the wire format that was asked for. `extra`: what else the vendor said with it.
+
+    `generation`, here and below: the vendor's name for a part of a turn, where it names these and not the context.
+    """
 
     context_id: str
     data: bytes
     index: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    generation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,7 @@ class GenerationFinished(ServerEvent):
     context_id: str
     data: bytes = b""
     index: int | None = None
+    generation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,7 @@ class FlushCompleted(ServerEvent):
     context_id: str
     data: bytes = b""
     index: int | None = None
+    generation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +167,14 @@ class ContextFinished(ServerEvent):
     context_id: str
     data: bytes = b""
     index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContextCancelled(ServerEvent):
+    """The vendor has stopped, as it was asked to."""
+
+    context_id: str
+    generation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +399,7 @@ class Failed(ServerEvent):
     message: str
     details: Mapping[str, Any] = field(default_factory=dict)
     cause: VoicecoreError | None = None
+    generation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

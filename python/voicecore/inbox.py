@@ -38,8 +38,27 @@ class Inbox:
     queue: deque[Received] = field(default_factory=deque)
     seconds: float = 0.0
     peak: float = 0.0  # seconds of audio, the most that ever waited
-    order: Reorderer = field(default_factory=Reorderer)
+    orders: dict[str | None, Reorderer] = field(default_factory=dict)  # by generation: each has numbers of its own
     error: Callable[[], VoicecoreError] | None = None
+
+    def in_order(self, event: ServerEvent) -> list[ServerEvent]:
+        """What may be read now that this came: a message that is ahead of its turn waits for those before it."""
+        if isinstance(event, Audio):
+            return self.orders.setdefault(event.generation, Reorderer()).push(event)
+        if isinstance(event, GenerationFinished):
+            return [*self.orders.pop(event.generation, Reorderer()).flush(), event]
+        return [*self.late_order(), event]
+
+    def late_order(self) -> list[ServerEvent]:
+        """The wait is over: everything that was held back; and the numbers begin again."""
+        held = [event for order in self.orders.values() for event in order.flush()]
+        self.orders.clear()
+        return held
+
+    @property
+    def out_of_order(self) -> bool:
+        """True while a message waits for those before it."""
+        return any(order.waiting for order in self.orders.values())
 
     def fits(self, seconds: float) -> bool:
         """True while one more event, of so many seconds, is within the bounds."""

@@ -36,6 +36,7 @@ from voicecore.events import (
     ClientEvent,
     CloseContext,
     ContextAccepted,
+    ContextCancelled,
     ContextFinished,
     Event,
     Failed,
@@ -55,6 +56,7 @@ from voicecore.events import (
     Transcript,
     Unknown,
 )
+from voicecore.generations import Generations
 from voicecore.secret import Secret
 
 
@@ -87,6 +89,7 @@ class ContextState(Enum):
     """Where one utterance stands."""
 
     NEW = auto()
+    EMPTY = auto()  # open, without any text so far: there is nothing that the vendor could be speaking
     OPEN = auto()  # takes text; nothing was flushed that is not spoken
     GENERATED = auto()  # ... and every part that was begun is complete
     REQUESTED = auto()  # audio is due
@@ -342,6 +345,10 @@ class Dialect(ABC):
         """SERVER: what is said before the client speaks."""
         return ()
 
+    def complaint(self, fault: VoicecoreError) -> str:
+        """SERVER: what is said to a message that cannot be read, or that the state does not allow."""
+        return str(fault)
+
     def welcome(self) -> Sequence[ServerEvent]:
         """SERVER: what is said to a key that came in band and is accepted."""
         return ()
@@ -361,6 +368,12 @@ class Dialect(ABC):
     def manner(self, options: Any) -> tuple[str, float]:
         """SERVER, text-to-speech: the language (BCP 47) and the speed (1.0 is normal) that are asked for."""
         return "en-US", 1.0
+
+    speaks_early: bool = False  # sentence by sentence, before the text is flushed
+
+    def segments(self, text: str, options: Any) -> Sequence[tuple[str, Any]]:
+        """SERVER, text-to-speech: the parts of a text that are spoken under the same options; the last ones stay."""
+        return ((text, options),)
 
     def remarks(self, text: str, options: Any) -> Mapping[str, Any]:
         """SERVER, text-to-speech: what is said beside the first audio."""
@@ -398,9 +411,10 @@ class Protocol:
     `receive` and `send` raise `ProtocolError` for a message that the state does not allow, naming state, role and
     message; a message that could not be sent leaves the state as it was. Messages of contexts that are not open any
     more (late audio after a cancel), or of a session that is over (audio that crossed its end on the wire), become
-    None and are counted in `late_messages`; message types that nobody knows pass as `Unknown`, counted in
-    `unknown_messages`. `flushes` counts, by context, what was flushed and is not completed. `hearing` and
-    `processing` count what was announced and has no transcript yet: a speech, and how many that are being recognised.
+    None and are counted in `late_messages`; so do those that name no context and that the one at work cannot be
+    waiting for. Message types that nobody knows pass as `Unknown`, counted in `unknown_messages`. `flushes` counts, by
+    context, what was flushed and is not completed. `hearing` and `processing` count what was announced and has no
+    transcript yet: a speech, and how many that are being recognised.
     """
 
     def __init__(self, dialect: Dialect, role: Role) -> None:
@@ -411,6 +425,7 @@ class Protocol:
         self.flushes: Counter[str] = Counter()
         self.hearing = False
         self.processing = 0
+        self._generations = Generations()
         self.late_messages = 0
         self.unknown_messages = 0
 
@@ -419,6 +434,9 @@ class Protocol:
         event = self.dialect.decode(payload, text=text, role=self.role)
         if getattr(event, "context_id", None) == CURRENT:
             event = replace(event, context_id=self._current())  # type: ignore[call-arg] # it has one
+            if self.role is Role.CLIENT and not self._is_awaited(event):
+                self.late_messages += 1
+                return None
         return self.received(event)
 
     def received(self, event: Event) -> Event | None:
@@ -469,6 +487,18 @@ class Protocol:
             return event in self.dialect.sessions.get(self.session_state, {})
         return event in self.dialect.contexts.get(self.contexts.get(context_id, ContextState.NEW), {})
 
+    def _is_awaited(self, event: Event) -> bool:
+        """CLIENT: False for a message that names no context and must be about an earlier one, or an earlier turn."""
+        name: str | None = getattr(event, "generation", None)
+        if not self.allows(type(event), getattr(event, "context_id", None)):
+            return False
+        if name is None or isinstance(event, ContextCancelled):
+            return True
+        if self._generations.is_over(name, getattr(event, "index", None)):
+            return False
+        self._generations.hear(name, finished=not isinstance(event, Audio))
+        return True
+
     def _is_late(self, event: Event) -> bool:
         state = self._context_of(event)
         if state is None:
@@ -503,9 +533,12 @@ class Protocol:
             return
         context_id: str = getattr(event, "context_id")  # noqa: B009 - an event that steps a context names it
         if following in ENDED:
+            self._generations.end_context(cancelled=self.contexts.get(context_id) is ContextState.CANCELLED)
             self.contexts.pop(context_id, None)
             self.flushes.pop(context_id, None)
             return
+        if isinstance(event, FlushCompleted):
+            self._generations.end_turn()
         self.contexts[context_id] = following
         self.flushes[context_id] += isinstance(event, FlushContext) - isinstance(event, FlushCompleted)
 

@@ -64,13 +64,6 @@ class Reorderer:
             played += [audio, *self._passes(audio, index)]
         return played
 
-    def restart(self) -> list[ServerEvent]:
-        """The numbers begin again: gives what was held back."""
-        played = self.flush()
-        self._next, self._given_up, self._counts = 0, range(0), True
-        self._passed.clear()
-        return played
-
     def _passes(self, audio: Audio, index: int) -> list[ServerEvent]:
         """Notes that a message was played; gives those that waited for it."""
         played: list[ServerEvent] = []

@@ -59,7 +59,7 @@ def connect_tts(
     on_event: Callable[[Event], None] | None = None,
     open_stream: OpenStream = open_stream,
 ) -> AbstractAsyncContextManager[TTS]:
-    """A text-to-speech session with a vendor, for `async with`.
+    """A text-to-speech session with a vendor, for `async with`. `vendor` may name one of its protocols ("deepdub-ws").
 
     The key comes from `api_key` or the vendor's environment variable; `url` is the whole URL, else the vendor's
     variable, else the vendor's own. `max_buffered` bounds, in seconds of audio, what may wait for a slow consumer of

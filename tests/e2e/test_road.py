@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import voicecore
 from voicecore import AudioFormat, codec
 from voicecore.emulator import Emulator, run_emulator
-from voicecore.vendors.deepdub.open import wav_header
+from voicecore.vendors.deepdub.common import wav_header
 
 TEXT = "Every sample of it."
 CANARY = "canary-Zx81-key"

@@ -30,7 +30,7 @@ from voicecore.deadlines import Deadlines
 from voicecore.events import ServerEvent
 from voicecore.protocol import Dialect, Protocol, Role
 from voicecore.secret import Secret
-from voicecore.vendors.deepdub.open import DeepdubOpen
+from voicecore.vendors.deepdub import DeepdubOpen, DeepdubWs
 from voicecore.vendors.sixtydb.stt import SixtydbStt
 from voicecore.vendors.sixtydb.tts import SixtydbTts
 from voicecore.vendors.vachana import VachanaStt, VachanaTts
@@ -38,6 +38,7 @@ from voicecore.vendors.vachana import VachanaStt, VachanaTts
 KEY = "key-that-must-not-show"
 DIALECTS: dict[str, type[Dialect]] = {
     "deepdub": DeepdubOpen,
+    "deepdub-ws": DeepdubWs,
     "60db": SixtydbStt,
     "60db-tts": SixtydbTts,
     "vachana-tts": VachanaTts,

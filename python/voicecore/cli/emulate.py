@@ -90,6 +90,20 @@ class Frames(StrEnum):
     TEXT = "text"
 
 
+class Generations(StrEnum):
+    """What Deepdub's `/ws` speaks in one generation."""
+
+    SENTENCE = "sentence"
+    TURN = "turn"
+
+
+class TurnEnd(StrEnum):
+    """How Deepdub's `/ws` ends a turn."""
+
+    FINAL = "final"
+    SILENCE = "silence"
+
+
 class LastAudio(StrEnum):
     """Where the last audio of an utterance travels."""
 
@@ -150,6 +164,12 @@ def emulate(
         ClosesAfter, typer.Option(help="Which closed context ends a 60db text-to-speech socket.")
     ] = ClosesAfter.LAST,
     deepdub_frames: Annotated[Frames, typer.Option(help="The frames of Deepdub's audio messages.")] = Frames.BINARY,
+    deepdub_generations: Annotated[
+        Generations, typer.Option(help="What Deepdub's `/ws` speaks in one generation.")
+    ] = Generations.SENTENCE,
+    deepdub_turn_end: Annotated[
+        TurnEnd, typer.Option(help="How it ends a turn: by `isFinal`, or as older servers do without.")
+    ] = TurnEnd.FINAL,
     last_audio: Annotated[
         LastAudio,
         typer.Option(help="The last audio: with the end, where the vendor allows it, or in a message before it."),
@@ -193,6 +213,8 @@ def emulate(
         chunk_seconds=chunk_seconds,
         pace=pace,
         deepdub_frames=_underscored(deepdub_frames),
+        deepdub_generations=_underscored(deepdub_generations),
+        deepdub_turn_end=_underscored(deepdub_turn_end),
         last_audio=_underscored(last_audio),
         sixtydb_handshake=_underscored(handshake),
         sixtydb_envelope=_underscored(envelope),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from voicecore.emulator.faults import EmulatorFault
 from voicecore.protocol import Dialect
 from voicecore.secret import Secret
-from voicecore.vendors.deepdub import DeepdubOpen
+from voicecore.vendors.deepdub import DeepdubOpen, DeepdubWs
 from voicecore.vendors.sixtydb import SixtydbStt, SixtydbTts
 from voicecore.vendors.vachana import VachanaStt, VachanaTts
 
@@ -32,6 +33,8 @@ class Profile:
     chunk_seconds: float = 0.2
     pace: float = 0.0
     deepdub_frames: Literal["binary", "text"] = "binary"
+    deepdub_generations: Literal["sentence", "turn"] = "sentence"
+    deepdub_turn_end: Literal["final", "silence"] = "final"
     last_audio: Literal["in_last", "before_last"] = "in_last"
     sixtydb_handshake: Literal["after_start", "before_start"] = "after_start"
     sixtydb_envelope: Literal["object", "boolean"] = "object"
@@ -54,6 +57,12 @@ class Profile:
         """Every dialect that is served, by the path of its URL."""
         served: list[Dialect] = [
             DeepdubOpen(binary_frames=self.deepdub_frames == "binary"),
+            DeepdubWs(
+                binary_frames=self.deepdub_frames == "binary",
+                says_final=self.deepdub_turn_end == "final",
+                speaks_early=self.deepdub_generations == "sentence",
+                now=time.time,
+            ),
             SixtydbStt(
                 boolean_envelope=self.sixtydb_envelope == "boolean",
                 connected_first=self.sixtydb_handshake == "before_start",
