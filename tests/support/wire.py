@@ -1,7 +1,8 @@
 """The server's end of a `Connection`, on wsproto: a second implementation of RFC 6455, with no socket and no clock.
 
 `Wire(client("deepdub"))` sends the upgrade and accepts it at second 0; `wire.say({...})` lets the server speak at
-`wire.now`; `wire.heard` is every message that the client sent, as a dict or bytes; `wire.at(5.0)` lets time pass.
+`wire.now`; `wire.heard` is every message that the client sent, as a dict where it is a JSON object, else as text or
+bytes; `wire.at(5.0)` lets time pass.
 """
 
 from __future__ import annotations
@@ -32,9 +33,15 @@ from voicecore.protocol import Dialect, Protocol, Role
 from voicecore.secret import Secret
 from voicecore.vendors.deepdub.open import DeepdubOpen
 from voicecore.vendors.sixtydb.stt import SixtydbStt
+from voicecore.vendors.uplift import Uplift, UpliftSocketIO
 
 KEY = "key-that-must-not-show"
-DIALECTS: dict[str, type[Dialect]] = {"deepdub": DeepdubOpen, "60db": SixtydbStt}
+DIALECTS: dict[str, type[Dialect]] = {
+    "deepdub": DeepdubOpen,
+    "60db": SixtydbStt,
+    "uplift": Uplift,
+    "uplift-socketio": UpliftSocketIO,
+}
 
 
 def client(vendor: str = "deepdub", *, url: str = "", key: str = KEY, **arguments: Any) -> Connection:
@@ -43,7 +50,9 @@ def client(vendor: str = "deepdub", *, url: str = "", key: str = KEY, **argument
     names = set(arguments) & set(Deadlines.__slots__)
     deadlines = Deadlines(**{name: arguments.pop(name) for name in names})
     target, headers = dialect.upgrade(url or f"ws://vendor.test{dialect.path()}", Secret(key))
-    return Connection(Protocol(dialect, Role.CLIENT), target, headers, deadlines=deadlines, **arguments)
+    protocol = Protocol(dialect, Role.CLIENT)
+    kept = Secret(key) if dialect.key_in_band else None
+    return Connection(protocol, target, headers, key=kept, deadlines=deadlines, **arguments)
 
 
 class Wire:
@@ -123,7 +132,7 @@ class Wire:
             case Request():
                 self.request = event
             case TextMessage(data=data):
-                self.heard.append(json.loads(data))
+                self.heard.append(json.loads(data) if data.startswith("{") else data)
             case BytesMessage(data=data):
                 self.heard.append(bytes(data))
             case _:

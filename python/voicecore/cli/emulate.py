@@ -83,6 +83,21 @@ class LastAudio(StrEnum):
     BEFORE_LAST = "before-last"
 
 
+class AfterCancel(StrEnum):
+    """What Uplift still says of a cancelled utterance."""
+
+    SILENCE = "silence"
+    END = "end"
+    AUDIO = "audio"
+
+
+class UnknownVoice(StrEnum):
+    """What Uplift says to a voice that it does not have."""
+
+    SILENT = "silent"
+    ERROR = "error"
+
+
 def emulate(
     host: Annotated[str, typer.Option(help="Where to listen. Only this machine can connect to the default.")] = (
         "127.0.0.1"
@@ -106,6 +121,12 @@ def emulate(
         LastAudio,
         typer.Option(help="The last audio: with the end, where the vendor allows it, or in a message before it."),
     ] = LastAudio.IN_LAST,
+    uplift_after_cancel: Annotated[
+        AfterCancel, typer.Option(help="What Uplift still says of a cancelled utterance.")
+    ] = AfterCancel.SILENCE,
+    uplift_unknown_voice: Annotated[
+        UnknownVoice, typer.Option(help="What Uplift says to a voice that it does not have.")
+    ] = UnknownVoice.SILENT,
     max_contexts: Annotated[
         int | None, typer.Option(min=1, help="Refuse more utterances at once on one connection.")
     ] = None,
@@ -132,6 +153,8 @@ def emulate(
         last_audio=_underscored(last_audio),
         sixtydb_handshake=_underscored(handshake),
         sixtydb_envelope=_underscored(envelope),
+        uplift_after_cancel=_underscored(uplift_after_cancel),
+        uplift_unknown_voice=_underscored(uplift_unknown_voice),
     )
     trio.run(_serve, profile, host, port, voice.value, ears.value, dictation, as_json)
 

@@ -11,7 +11,7 @@ import trio
 from voicecore.audio import AudioFormat
 from voicecore.codec import Transcoder
 from voicecore.emulator.gender import classify
-from voicecore.emulator.peer import Peer, refuse
+from voicecore.emulator.peer import Gone, Peer, refuse
 from voicecore.emulator.profile import Profile
 from voicecore.emulator.voice import Voice
 from voicecore.emulator.worker import EngineError
@@ -28,6 +28,7 @@ from voicecore.events import (
     Failed,
     FlushCompleted,
     FlushContext,
+    Goodbye,
     Malformed,
     OpenContext,
     Ping,
@@ -37,7 +38,8 @@ from voicecore.events import (
     Unknown,
     VoiceClassified,
 )
-from voicecore.protocol import Fault
+from voicecore.limits import RateLimiter
+from voicecore.protocol import UNCONFIRMED, Fault
 
 TURNS = 1000  # flushed turns of one context that may wait to be spoken
 
@@ -70,6 +72,7 @@ class Speaker:
         self._dialect = peer.protocol.dialect
         self._scopes: dict[str, trio.CancelScope] = {}
         self._turns: dict[str, _Turns] = {}
+        self._limiter = RateLimiter(self._dialect.rates)
 
     async def run(self) -> None:
         """Answers requests until the client goes (`Gone`)."""
@@ -77,14 +80,25 @@ class Speaker:
             await self._peer.say(greeting)
         while True:
             try:
-                event = await self._peer.hear()
+                event = await self._hear()
             except (MessageError, ProtocolError) as error:
                 await self._fail(None, Fault.INVALID, str(error))
                 continue
             await self._answer(event)
 
+    async def _hear(self) -> Event:
+        event = await self._peer.hear()
+        known = not self._dialect.key_in_band or self._peer.protocol.session_state not in UNCONFIRMED
+        if not known and hasattr(event, "context_id") and not isinstance(event, Malformed):
+            raise ProtocolError(f"{self._dialect.name}: {type(event).__name__} before the key")
+        return event
+
     async def _answer(self, event: Event) -> None:
+        if isinstance(event, (Synthesize, CancelContext)) and await self._is_limited(event):
+            return
         match event:
+            case Synthesize() if self._dialect.is_mute(event.voice):
+                pass
             case Synthesize():
                 await self._begin(event.context_id, partial(self._speak_whole, event))
             case OpenContext():
@@ -100,16 +114,20 @@ class Speaker:
                     await turns.channel[0].send(text)
                 await turns.channel[0].send(None)
             case CancelContext(context_id):
-                if scope := self._scopes.get(context_id):
-                    scope.cancel()
+                await self._cancel(context_id)
             case ClassifyVoice(_, audio):
                 await self._classify(audio)
             case Authenticate(key):
                 await self._authenticate(key.reveal())
             case Ping():
                 await self._peer.say(Pong())
-            case Malformed(context_id, code, message):
-                await self._peer.say(Failed(context_id, code, message))
+            case Goodbye():
+                await self._peer.close()
+                raise Gone
+            case Malformed(context_id, code, message, details):
+                if scope := self._scopes.get(context_id or ""):
+                    scope.cancel()  # its id is refused, so nothing more is said of it
+                await self._peer.say(Failed(context_id, code, message, details))
             case Unknown(name):
                 await self._fail(None, Fault.INVALID, f"unknown message {name!r}")
 
@@ -120,7 +138,28 @@ class Speaker:
         for event in self._dialect.welcome():
             await self._peer.say(event)
 
+    async def _is_limited(self, event: Synthesize | CancelContext) -> bool:
+        """Refuses what is over a limit of the vendor. A refused cancel leaves the utterance as it is."""
+        kind, now = type(event), trio.current_time()
+        if self._limiter.allowed_at(kind, now) <= now:
+            self._limiter.count(kind, now)
+            return False
+        rate, code = self._dialect.rates[kind], self._dialect.fault_codes.get(Fault.RATE_LIMIT, "")
+        message = f"Rate limit exceeded: at most {rate.messages} of these in {rate.seconds:g} s"
+        goes_on = kind is CancelContext
+        details = {"context_id": event.context_id} if goes_on else {}
+        await self._peer.say(Failed(None if goes_on else event.context_id, code, message, details))
+        return True
+
     # --- contexts ----------------------------------------------------------------------------------------
+
+    async def _cancel(self, context_id: str) -> None:
+        scope = self._scopes.get(context_id)
+        if scope is None or self._dialect.after_cancel == "audio":
+            return
+        scope.cancel()
+        if self._dialect.after_cancel == "end":
+            await self._peer.say(ContextFinished(context_id))
 
     async def _begin(self, context_id: str, speak: Any) -> bool:
         """Starts a context's task, unless the account or the limit forbids it."""
@@ -148,7 +187,8 @@ class Speaker:
         except EngineError as error:
             await self._fail(context_id, Fault.FAILED, str(error))
         finally:
-            del self._scopes[context_id]
+            if self._scopes.get(context_id) is scope:
+                del self._scopes[context_id]
             self._turns.pop(context_id, None)
 
     async def _fail(self, context_id: str | None, fault: Fault, message: str) -> None:

@@ -8,8 +8,9 @@ from voicecore.errors import ConfigurationError
 from voicecore.protocol import Dialect
 from voicecore.vendors.deepdub import DeepdubOpen
 from voicecore.vendors.sixtydb import SixtydbStt
+from voicecore.vendors.uplift import Uplift, UpliftSocketIO
 
-DIALECTS: tuple[type[Dialect], ...] = (DeepdubOpen, SixtydbStt)
+DIALECTS: tuple[type[Dialect], ...] = (DeepdubOpen, SixtydbStt, Uplift, UpliftSocketIO)
 
 
 def find_dialect(vendor: str, kind: str, url: str | None = None) -> Dialect:
@@ -19,5 +20,5 @@ def find_dialect(vendor: str, kind: str, url: str | None = None) -> Dialect:
     if not named:
         known = ", ".join(sorted({dialect.vendor for dialect in served}))
         raise ConfigurationError(f"vendor: expected one of {known} for {kind}, got {vendor!r}")
-    path = urlsplit(url).path if url else None
-    return next((dialect for dialect in named if dialect.path() == path), named[0])()
+    path = urlsplit(url).path.rstrip("/") if url else None
+    return next((dialect for dialect in named if dialect.path().rstrip("/") == path), named[0])()
