@@ -163,15 +163,15 @@ def _decode_message(message: bytes) -> Packet:
     namespace, ack = _text(head[1] or ROOT.encode()), None if head[2] is None else int(head[2])
     body = rest[head.end() :]
     match kind:
-        case b"0":
+        case b"0" if ack is None:
             return Connect(namespace, _object(body) if body else {})
-        case b"1" if not body:
+        case b"1" if ack is None and not body:
             return Disconnect(namespace)
         case b"2":
             return Emit(namespace, *_event(body), ack)
         case b"3" if ack is not None:
             return Ack(namespace, ack, _between(body, 1))
-        case b"4":
+        case b"4" if ack is None:
             return ConnectError(namespace, _reason(parse_value(body)))
     raise MessageError(f"expected a whole Socket.IO packet of type 0 to 6, got one that begins with {kind!r}")
 
