@@ -319,6 +319,9 @@ class Connection:
     def forget(self, context_id: str) -> None:
         """Nobody reads this context any more: its queue is dropped."""
         self._inboxes.pop(context_id, None)
+        contexts = self.protocol.contexts
+        if self.protocol.dialect.silent_cancel and contexts.get(context_id) is ContextState.CANCELLED:
+            del contexts[context_id]  # no confirmation will; what still comes of it is late all the same
 
     def close(self, now: float) -> None:
         """Begins the closing handshake, which has `deadlines.close` to end. Once begun, or over, there is no other."""
@@ -584,8 +587,6 @@ class Connection:
         if self._limiter.allowed_at(CancelContext, now) <= now and self.protocol.allows(CancelContext, context_id):
             self._say(CancelContext(context_id))
             self._limiter.count(CancelContext, now)
-            if self.protocol.dialect.silent_cancel:
-                del self.protocol.contexts[context_id]  # what still comes of it is late all the same
         else:
             self.protocol.contexts[context_id] = ContextState.CANCELLED
         if self.protocol.dialect.max_contexts is not None and context_id in self.protocol.contexts:

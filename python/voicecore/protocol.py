@@ -274,7 +274,7 @@ class Dialect(ABC):
     max_contexts: ClassVar[int | None] = None  # at once on one socket
     max_requests: ClassVar[int | None] = None  # on one socket before another one is opened
     drops_on_cancel: ClassVar[bool] = False  # to cancel is to end the socket, where it serves nobody else
-    silent_cancel: ClassVar[bool] = False  # the vendor confirms no cancel: the context is over with it
+    silent_cancel: ClassVar[bool] = False  # the vendor confirms no cancel
     unique_ids: ClassVar[bool] = False  # the id of a context is never used again on one socket
     rates: ClassVar[Mapping[type[ClientEvent], Rate]] = {}
     error_texts: ClassVar[dict[str, type[VendorError]]] = {}  # by words in it, where no code came

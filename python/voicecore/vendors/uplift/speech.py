@@ -22,7 +22,6 @@ from voicecore.errors import (
     InvalidRequestError,
     ProtocolError,
     RateLimitError,
-    TextTooLongError,
     VendorUnavailableError,
 )
 from voicecore.events import (
@@ -196,8 +195,8 @@ class UpliftSpeech(Dialect):
                 message.get("outputFormat"), message.get("phraseReplacementConfigId"), message.get("speed")
             )
         except ConfigurationError as fault:
-            code = "text_too_long" if isinstance(fault, TextTooLongError) else "invalid_request"
-            return Malformed(context_id, code, str(fault))
+            too_long = isinstance(text, str) and len(text) > MAX_TEXT
+            return Malformed(context_id, "text_too_long" if too_long else "invalid_request", str(fault))
         if voice not in (None, *VOICES) and self._unknown_voice == "error":
             return Malformed(context_id, "synthesis_failed", f"voiceId: no voice has the name {voice!r}")
         return Synthesize(context_id, str(text), voice, options)
