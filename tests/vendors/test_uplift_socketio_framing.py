@@ -75,6 +75,7 @@ def test_a_packet_and_its_text(text, packet):
         ("40/ns", Connect("/ns")),
         ('42/ns?q=1,["x"]', Emit("/ns?q=1", "x")),
         ('0{"sid":"a","pingInterval":300,"pingTimeout":200.5}', Open("a", 0.3, 0.2005)),
+        ('0{"sid":"a","pingInterval":0,"pingTimeout":500}', Open("a", 0.0, 0.5)),  # python-engineio below a second
         ("2\u0627", Ping("\u0627")),
     ],
 )
@@ -113,7 +114,7 @@ MALFORMED = [
     '0{"sid":"a"}',
     '0{"sid":7,"pingInterval":1,"pingTimeout":1}',
     '0{"sid":"a","pingInterval":"25000","pingTimeout":1}',
-    '0{"sid":"a","pingInterval":0,"pingTimeout":1}',
+    '0{"sid":"a","pingInterval":0,"pingTimeout":0}',
     '0{"sid":"a","pingInterval":-1,"pingTimeout":1}',
     '0{"sid":"a","pingInterval":1,"pingTimeout":true}',
     '0{"sid":"a","pingInterval":1,"pingTimeout":1e300}',

@@ -10,13 +10,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Any
 
 from voicecore.errors import ConfigurationError, MessageError, ProtocolError
 from voicecore.protocol import dump_json, parse_value
 
 ROOT = "/"  # the default namespace, which is not written
+MAX_MILLISECONDS = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,16 +200,15 @@ def _between(body: bytes, start: int) -> bytes:
 
 def _open(data: Any) -> Open:
     match data:
-        case {
-            "sid": str(session_id),
-            "pingInterval": int() | float() as interval,
-            "pingTimeout": int() | float() as wait,
-        }:
-            if all(isfinite(value) and 0 < value < 1e9 and value is not True for value in (interval, wait)):
-                return Open(session_id, interval / 1000, wait / 1000)
-    raise MessageError(
-        "Engine.IO open: expected sid, pingInterval and pingTimeout (more than 0 ms), got something else"
-    )
+        case {"sid": str(session_id), "pingInterval": interval, "pingTimeout": timeout}:
+            if _is_time(interval, 0) and _is_time(timeout, 1):
+                return Open(session_id, interval / 1000, timeout / 1000)
+    raise MessageError("Engine.IO open: expected sid, pingInterval and pingTimeout in milliseconds, got something else")
+
+
+def _is_time(value: Any, least: int) -> bool:
+    """Milliseconds. An interval may be 0: python-engineio rounds one below a second down to that."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= MAX_MILLISECONDS
 
 
 def _object(body: bytes) -> dict[str, Any]:
