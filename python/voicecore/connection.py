@@ -319,9 +319,9 @@ class Connection:
     def forget(self, context_id: str) -> None:
         """Nobody reads this context any more: its queue is dropped."""
         self._inboxes.pop(context_id, None)
-        contexts = self.protocol.contexts
-        if self.protocol.dialect.silent_cancel and contexts.get(context_id) is ContextState.CANCELLED:
-            del contexts[context_id]  # no confirmation will; what still comes of it is late all the same
+        cancelled = self.protocol.contexts.get(context_id) is ContextState.CANCELLED
+        if cancelled and self.protocol.dialect.silent_cancel:
+            self.protocol.drop(context_id)  # no confirmation will; what still comes of it is late all the same
 
     def close(self, now: float) -> None:
         """Begins the closing handshake, which has `deadlines.close` to end. Once begun, or over, there is no other."""

@@ -372,6 +372,10 @@ class Dialect(ABC):
         """SERVER, text-to-speech: the language (BCP 47) and the speed (1.0 is normal) that are asked for."""
         return "en-US", 1.0
 
+    def language_of(self, text: str) -> str | None:
+        """SERVER, text-to-speech: the language of a text, where no option says it; None for that of `manner`."""
+        return None
+
     def remarks(self, text: str, options: Any) -> Mapping[str, Any]:
         """SERVER, text-to-speech: what is said beside the first audio."""
         return {}
@@ -455,6 +459,11 @@ class Protocol:
         self._step(event, following)
         return message
 
+    def drop(self, context_id: str) -> None:
+        """Nothing is known of this context any more."""
+        self.contexts.pop(context_id, None)
+        self.flushes.pop(context_id, None)
+
     def _current(self) -> str:
         """Which context a message is about that names none: the first that is at work, else the first there is."""
         at_work = [name for name, state in self.contexts.items() if state in CONTEXT_DEADLINES]
@@ -497,8 +506,7 @@ class Protocol:
             return
         context_id: str = getattr(event, "context_id")  # noqa: B009 - an event that steps a context names it
         if following in ENDED:
-            self.contexts.pop(context_id, None)
-            self.flushes.pop(context_id, None)
+            self.drop(context_id)
             return
         self.contexts[context_id] = following
         self.flushes[context_id] += isinstance(event, FlushContext) - isinstance(event, FlushCompleted)

@@ -16,6 +16,7 @@ from voicecore.codec import Transcoder, WavReader
 from voicecore.errors import (
     AuthError,
     Base64Error,
+    CodecError,
     ConfigurationError,
     ConnectionFailedError,
     InvalidRequestError,
@@ -611,6 +612,19 @@ def test_the_header_decides_what_wav_22050_32_is(encoding):
     header = wav_header(AudioFormat(encoding, 22_050, container="wav"))
     got = [transcoder.process(header + sound.tobytes()), transcoder.flush()]
     assert np.concatenate(got).tolist() == ramp.tolist()
+
+
+def test_32_bit_integers_are_a_typed_error_until_the_codec_has_them():
+    header = bytearray(wav_header(AudioFormat("pcm_f32le", 22_050, container="wav")))
+    struct.pack_into("<H", header, 20, 1)
+    transcoder = Transcoder(PLAIN.wire_format(UpliftOptions(format="WAV_22050_32")), AudioFormat("pcm_s16le", 22_050))
+    with pytest.raises(CodecError, match="32-bit PCM"):
+        transcoder.process(bytes(header) + bytes(400))
+
+
+@pytest.mark.parametrize(("text", "language"), [("سلام", "ur"), ("Hello سلام", "ur"), ("Hello", None), ("7", None)])
+def test_what_is_written_in_its_script_is_read_as_urdu(text, language):
+    assert PLAIN.language_of(text) == language
 
 
 # --- voices ----------------------------------------------------------------------------------------------

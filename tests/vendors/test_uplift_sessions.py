@@ -150,6 +150,13 @@ def test_framed_a_refused_namespace(message, kind):
     assert type(wire.error()) is kind and KEY not in str(wire.error())
 
 
+def test_framed_the_key_shows_nowhere():
+    wire = opened("uplift-socketio")
+    assert KEY not in repr(vars(wire.connection)) and KEY not in wire.connection.shown_url
+    wire.say("7")
+    assert KEY not in str(wire.error())
+
+
 @BOTH
 @pytest.mark.parametrize("ready", [True, False])
 def test_auth_failed_in_band_is_an_auth_error_in_every_state(name, ready):
@@ -333,7 +340,7 @@ def test_a_cancel_that_nobody_confirms_leaves_nothing_behind(name):
         wire.send(request(str(number)))
         wire.connection.cancel(str(number), 0.0)
         wire.connection.forget(str(number))
-    assert wire.connection.protocol.contexts == {}
+    assert wire.connection.protocol.contexts == {} == wire.connection.protocol.flushes
 
 
 @BOTH
@@ -446,6 +453,17 @@ async def test_after_a_cancel_the_emulator_does_as_it_is_told(name, autojump_clo
         async with tts.synthesize("six", output=PCM) as speech:
             assert len(await samples(speech))
     assert counted == late or (late is None and counted >= 5)
+
+
+@BOTH
+async def test_our_client_never_meets_the_emulators_limit(name, autojump_clock):
+    async with emulated() as emulator, connect(emulator, name) as tts:
+        began = trio.current_time()
+        for _ in range(130):
+            async with tts.synthesize("x", output=PCM) as speech:
+                assert len(await samples(speech))
+        assert trio.current_time() - began == pytest.approx(120)
+        assert emulator.connections == 1
 
 
 @BOTH

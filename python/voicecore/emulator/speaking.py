@@ -239,6 +239,7 @@ class Speaker:
         size = round(self._profile.chunk_seconds * raw.sample_rate) * raw.frame_bytes
         rest, index = bytearray(), 0
         language, speed = self._dialect.manner(options)
+        language = self._dialect.language_of(text) or language
         send = partial(self._send_audio, context_id, wire, text, options)
         async with self._voice.speak(text, language=language, speed=speed) as pieces:
             async for piece in pieces:

@@ -8,6 +8,7 @@ know, and nothing that can be relied on to a cancel.
 from __future__ import annotations
 
 import base64
+import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -164,6 +165,10 @@ class UpliftSpeech(Dialect):
 
     def manner(self, options: UpliftOptions) -> tuple[str, float]:
         return "en-US", options.speed or 1.0
+
+    def language_of(self, text: str) -> str | None:
+        """Urdu for what is written in its script; English words are read as such."""
+        return "ur" if re.search("[\u0600-\u06ff]", text) else None
 
     def package(self, samples: bytes, wire: AudioFormat, index: int) -> bytes:
         """A WAV has its header in the first chunk only."""
