@@ -153,6 +153,10 @@ def test_framed_the_query_is_completed_and_holds_no_key(url, sent):
     assert FRAMED.upgrade(url, Secret("sk_api_1")) == (sent, {})
 
 
+def test_framed_the_server_reads_no_key_from_the_upgrade():
+    assert FRAMED.key_in_band and FRAMED.key_of({"token": "k"}, {"authorization": "Bearer k"}) is None
+
+
 QUERY = {"EIO": "4", "transport": "websocket"}
 
 

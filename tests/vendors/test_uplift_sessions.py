@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 from support.wire import KEY, Wire, client
-from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 from wsproto.events import CloseConnection, TextMessage
 
 import voicecore
@@ -516,7 +516,8 @@ async def join(socket: WebSocketConnection, name: str) -> None:
 
 
 async def hear(socket: WebSocketConnection) -> dict:
-    text = await socket.get_message()
+    with trio.fail_after(20):
+        text = await socket.get_message()
     return json.loads(text) if text.startswith("{") else json.loads(text[text.index("[") :])[1]
 
 
@@ -639,13 +640,13 @@ async def test_a_bad_request_is_refused_and_the_socket_stays_open(name, autojump
 async def test_a_bad_request_with_the_id_of_a_running_one_ends_that_one_and_harms_nobody(name, autojump_clock):
     async with emulated(pace=1.0) as emulator, raw(emulator, name) as socket:
         await join(socket, name)
-        await ask(socket, name, synthesize("r1", "one two three four"))
+        await ask(socket, name, synthesize("r1", "one two three four five six seven eight nine ten"))
         await next_of(socket, "audio")
         await ask(socket, name, synthesize("r1", "x" * 10_001))
         while (message := await hear(socket))["type"] != "error":
             pass
         assert (message["requestId"], message["code"]) == ("r1", "text_too_long")
-        await ask(socket, name, synthesize("r2"))
+        await ask(socket, name, synthesize("r2", "one two three"))  # while the first would still speak
         assert (await next_of(socket, "audio_end"))["requestId"] == "r2"
 
 
@@ -704,17 +705,29 @@ async def test_framed_nothing_is_spoken_before_the_key(autojump_clock):
 
 
 @pytest.mark.parametrize("packet", [f"41{NS},", "1"])
-async def test_framed_a_client_that_leaves_is_let_go(autojump_clock, packet):
+@pytest.mark.parametrize("speaking", [True, False])
+async def test_framed_a_client_that_leaves_is_let_go(autojump_clock, packet, speaking):
     async with emulated(pace=1.0) as emulator, raw(emulator, "uplift-socketio") as socket:
         await join(socket, "uplift-socketio")
-        await ask(socket, "uplift-socketio", synthesize("r1", "one two three four five"))
-        await next_of(socket, "audio")
+        if speaking:
+            await ask(socket, "uplift-socketio", synthesize("r1", "one two three four five"))
+            await next_of(socket, "audio")
         await socket.send_message(packet)
         began = trio.current_time()
         with pytest.raises(ConnectionClosed):
             while True:
                 await socket.get_message()
         assert trio.current_time() - began < 2
+
+
+@pytest.mark.parametrize("query", ["?EIO=3&transport=websocket", "", "?EIO=4&transport=websocket&sid=x"])
+async def test_framed_an_upgrade_that_is_no_engine_io_4_gets_400(autojump_clock, query):
+    async with emulated() as emulator:
+        with pytest.raises(ExceptionGroup) as refused:
+            async with raw(emulator, "uplift-socketio", query):
+                pass
+        [rejected] = refused.value.exceptions
+        assert isinstance(rejected, ConnectionRejected) and rejected.status_code == 400
 
 
 @BOTH

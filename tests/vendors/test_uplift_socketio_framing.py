@@ -186,6 +186,11 @@ def test_a_namespace_that_cannot_be_written_is_refused(namespace):
         encode(Disconnect(namespace))
 
 
+def test_what_is_no_packet_is_not_encoded():
+    with pytest.raises(ProtocolError, match="Packet is no packet"):
+        encode(Packet())
+
+
 # --- properties ------------------------------------------------------------------------------------------
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
