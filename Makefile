@@ -20,7 +20,7 @@ test: lint types test-rust test-python
 test-rust: $(STAMPS)/venv
 	cargo test --workspace --quiet
 
-test-python: $(STAMPS)/wheel
+test-python: $(STAMPS)/wheel $(STAMPS)/livekit
 	$(BIN)/python -m pytest tests
 
 lint: $(STAMPS)/wheel
@@ -53,5 +53,11 @@ $(STAMPS)/wheel: $(STAMPS)/venv pyproject.toml $(RUST_SOURCES)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+# A published client that brings much with it: in an environment of its own, which the interop tests run as a subprocess.
+$(STAMPS)/livekit: $(STAMPS)/venv
+	$(PYTHON) -m venv .venv-livekit
+	.venv-livekit/bin/python -m pip install --quiet 'livekit-plugins-upliftai==1.8.9'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(STAMPS) target demo python/voicecore/_core*.so
+	rm -rf $(VENV) .venv-livekit $(STAMPS) target demo python/voicecore/_core*.so

@@ -175,6 +175,8 @@ def test_the_table_of_a_session_decides(dialect, role, state, event):
 @pytest.mark.parametrize(("dialect", "role", "state", "event"), cases(ContextState, CONTEXT_EVENTS))
 def test_the_table_of_a_context_decides(dialect, role, state, event):
     protocol = Protocol(dialect(), role)
+    if hasattr(event, "options"):
+        event = replace(event, options=dialect.options())
     if state is not ContextState.NEW:
         protocol.contexts["a"] = state
     table = dialect.contexts.get(state, {})

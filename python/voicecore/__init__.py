@@ -43,6 +43,7 @@ from voicecore.vendors.deepdub import DeepdubOptions as DeepdubOptions
 from voicecore.vendors.deepdub import DeepdubStreamOptions as DeepdubStreamOptions
 from voicecore.vendors.sixtydb import SixtydbSttOptions as SixtydbSttOptions
 from voicecore.vendors.sixtydb import SixtydbTtsOptions as SixtydbTtsOptions
+from voicecore.vendors.uplift import UpliftOptions as UpliftOptions
 from voicecore.vendors.vachana import SpeakerEmbedding as SpeakerEmbedding
 from voicecore.vendors.vachana import VachanaSttOptions as VachanaSttOptions
 from voicecore.vendors.vachana import VachanaTtsOptions as VachanaTtsOptions

@@ -58,6 +58,7 @@ from voicecore.events import (
     StopStream,
     StreamStopped,
     Synthesize,
+    TransportClosed,
     TransportOpened,
 )
 from voicecore.inbox import MAX_BUFFERED_EVENTS, MAX_BUFFERED_SECONDS, Inbox, Overflow, Received, seconds_of
@@ -344,6 +345,9 @@ class Connection:
     def forget(self, context_id: str) -> None:
         """Nobody reads this context any more: its queue is dropped."""
         self._inboxes.pop(context_id, None)
+        cancelled = self.protocol.contexts.get(context_id) is ContextState.CANCELLED
+        if cancelled and self.protocol.dialect.silent_cancel:
+            self.protocol.drop(context_id)  # no confirmation will; what still comes of it is late all the same
 
     def close(self, now: float) -> None:
         """Begins the closing handshake, which has `deadlines.close` to end. Once begun, or over, there is no other."""
@@ -437,6 +441,8 @@ class Connection:
             self._keep_heartbeat(event, now)
             self._reply(event, now)
             self._deliver(event, now)
+            if isinstance(event, TransportClosed):
+                self._part(self._left)
         elif self._timers and self.protocol.dialect.max_contexts is not None:
             self._confirm_cancel()
 
@@ -451,6 +457,16 @@ class Connection:
             self._heartbeat = event.ping_interval + event.ping_timeout
         if isinstance(event, (TransportOpened, Heartbeat)):
             self._timers["keepalive"] = now + self._heartbeat
+
+    def _part(self, error: Callable[[], VoicecoreError]) -> None:
+        """The session is over but the socket is not: closes it, and ends with `error` unless there was one before."""
+        if not self.closed:
+            self._websocket.send_close(1000)
+            self._flush()
+            self._finish(error)
+
+    def _left(self) -> VoicecoreError:
+        return ConnectionLostError(f"{self.protocol.dialect.vendor}: {self.shown_url} ended the session")
 
     def _protocol_error(self, error: VoicecoreError) -> None:
         """The peer does not speak the protocol: say so and end, since nothing after it can be trusted."""
@@ -553,6 +569,9 @@ class Connection:
             self._give_up(context_id, now)
             return
         self._complaint = error
+        if isinstance(error(), AuthError) and self.protocol.session_state not in OVER:
+            self._part(error)  # whatever the state: nothing will work with this key
+            return
         if self.protocol.session_state is SessionState.FAILED:
             self.error = self.error or error
             self._fail_inbox(SESSION, error)
@@ -698,7 +717,9 @@ class Connection:
             return
         self.must_abort = True
         self.ended_by_us = self.ended_by_us or name == "close"
-        self._finish(self._lost if name == "close" else lambda: self._deadline(name))
+        beat = name == "keepalive" and self._timers.get(name, float("inf")) <= now
+        seconds = self._heartbeat if beat else getattr(self.deadlines, name)
+        self._finish(self._lost if name == "close" else lambda: self._deadline(name, seconds))
 
     def _context_expired(self, context_id: str, name: TimerName, now: float) -> None:
         if name == "reorder":
@@ -719,11 +740,11 @@ class Connection:
         if self.congested and name != "total":
             self._inboxes[context_id].timers[name] = now + getattr(self.deadlines, name)
             return  # it is not the vendor that is silent
-        self._fail_inbox(context_id, lambda: self._deadline(name, f" of context {context_id}"))
+        seconds = getattr(self.deadlines, name)
+        self._fail_inbox(context_id, lambda: self._deadline(name, seconds, f" of context {context_id}"))
         self._give_up(context_id, now)
 
-    def _deadline(self, name: DeadlineName, where: str = "") -> DeadlineError:
-        seconds = min(getattr(self.deadlines, name), self._heartbeat if name == "keepalive" else float("inf"))
+    def _deadline(self, name: DeadlineName, seconds: float, where: str = "") -> DeadlineError:
         vendor = self.protocol.dialect.vendor
         text = f"{vendor}: deadline {name}{where}: nothing within {seconds:g} s from {self.shown_url}"
         return DeadlineError(text, name, seconds)

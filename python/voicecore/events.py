@@ -417,3 +417,4 @@ class Malformed(ClientEvent):
     context_id: str | None
     code: str
     message: str
+    details: Mapping[str, Any] = field(default_factory=dict)

@@ -187,7 +187,8 @@ STREAMED_TEXT_CONTEXT: ContextTable = {
 _KEY_REFUSED: dict[str, type[VendorError]] = dict.fromkeys(("api key", "apikey", "unauthor", "authent"), AuthError)
 ENDED = frozenset({ContextState.FINISHED, ContextState.FAILED})
 OVER = frozenset({SessionState.STOPPED, SessionState.FAILED})
-NOT_READY = frozenset({SessionState.OPENING, SessionState.OPENING_GREETED, SessionState.JOINED})
+UNCONFIRMED = frozenset({SessionState.OPENING, SessionState.OPENING_GREETED})  # nobody knows the key yet
+NOT_READY = UNCONFIRMED | {SessionState.JOINED}
 # The user has left these, whatever the vendor still sends.
 LEFT = frozenset({ContextState.CANCELLED, ContextState.LINGERING}) | ENDED
 
@@ -252,6 +253,7 @@ class Fault(Enum):
     QUOTA = auto()
     RATE_LIMIT = auto()
     TOO_LONG = auto()
+    DUPLICATE = auto()
     FAILED = auto()
 
 
@@ -280,6 +282,8 @@ class Dialect(ABC):
     max_contexts: ClassVar[int | None] = None  # at once on one socket
     max_requests: ClassVar[int | None] = None  # on one socket before another one is opened
     drops_on_cancel: ClassVar[bool] = False  # to cancel is to end the socket, where it serves nobody else
+    silent_cancel: ClassVar[bool] = False  # the vendor confirms no cancel
+    unique_ids: ClassVar[bool] = False  # the id of a context is never used again on one socket
     rates: ClassVar[Mapping[type[ClientEvent], Rate]] = {}
     error_texts: ClassVar[dict[str, type[VendorError]]] = {}  # by words in it, where no code came
 
@@ -297,8 +301,9 @@ class Dialect(ABC):
         """SERVER: the key in an upgrade request. Header names come in lower case."""
 
     @abstractmethod
-    def decode(self, payload: bytes, *, text: bool, role: Role) -> Event:
-        """Wire message -> event. `text`: it came in a text frame. `role` is the receiver's."""
+    def decode(self, payload: bytes, *, text: bool, role: Role) -> Event | None:
+        """Wire message -> event; None for one that means nothing. `text`: it came in a text frame. `role` is the
+        receiver's."""
 
     @abstractmethod
     def encode(self, event: Event) -> str | bytes | None:
@@ -332,6 +337,7 @@ class Dialect(ABC):
 
     refuses_by_http: ClassVar[bool] = False  # a bad key is refused at the upgrade, not after it
     server_ping: ClassVar[tuple[float, float] | None] = None  # the vendor pings: every so many seconds, patience
+    pings_in_band: ClassVar[bool] = False  # by `Heartbeat`, not by the WebSocket's ping
 
     older_paths: ClassVar[tuple[str, ...]] = ()  # served too
     nothing_heard: ClassVar[Mapping[str, Any]] = {}  # what a final without text says of it
@@ -340,6 +346,19 @@ class Dialect(ABC):
     credit_first: ClassVar[bool] = False  # an empty account is turned away after the greeting, not at a request
     key_in_band: ClassVar[bool] = False  # it comes as `Authenticate`, after the upgrade
     fault_codes: ClassVar[Mapping[Fault, str]] = {}
+    after_cancel: Literal["silence", "end", "audio"] = "silence"  # what is still said of a cancelled context
+
+    def http_fault(self, query: Mapping[str, str], *, upgrade: bool) -> str | None:
+        """SERVER: why a request, with or without an upgrade, is answered with HTTP 400; None when it is not."""
+        return None
+
+    def refusal(self) -> Sequence[ServerEvent]:
+        """SERVER: what is said to a refused key after the upgrade, before the socket is closed."""
+        return (Failed(None, self.fault_codes.get(Fault.AUTH, ""), "Invalid API key"),)
+
+    def is_mute(self, voice: str | None) -> bool:
+        """SERVER, text-to-speech: a request for this voice is never answered."""
+        return False
 
     def greeting(self) -> Sequence[ServerEvent]:
         """SERVER: what is said before the client speaks."""
@@ -374,6 +393,10 @@ class Dialect(ABC):
     def segments(self, text: str, options: Any) -> Sequence[tuple[str, Any]]:
         """SERVER, text-to-speech: the parts of a text that are spoken under the same options; the last ones stay."""
         return ((text, options),)
+
+    def language_of(self, text: str) -> str | None:
+        """SERVER, text-to-speech: the language of a text, where no option says it; None for that of `manner`."""
+        return None
 
     def remarks(self, text: str, options: Any) -> Mapping[str, Any]:
         """SERVER, text-to-speech: what is said beside the first audio."""
@@ -428,10 +451,13 @@ class Protocol:
         self._generations = Generations()
         self.late_messages = 0
         self.unknown_messages = 0
+        self._used: set[str] = set()  # every id that the peer has begun a context with, where each may be used once
 
     def receive(self, payload: bytes, *, text: bool) -> Event | None:
-        """Takes one wire message from the peer; None when it is late and to be dropped."""
+        """Takes one wire message from the peer; None when it is late, and to be dropped, or means nothing."""
         event = self.dialect.decode(payload, text=text, role=self.role)
+        if event is None:
+            return None
         if getattr(event, "context_id", None) == CURRENT:
             event = replace(event, context_id=self._current())  # type: ignore[call-arg] # it has one
             if self.role is Role.CLIENT and not self._is_awaited(event):
@@ -449,6 +475,10 @@ class Protocol:
             return event
         if isinstance(event, Malformed):
             return event
+        if self.dialect.unique_ids and isinstance(event, (Synthesize, OpenContext)):
+            if event.context_id in self._used:
+                return self._duplicate(event.context_id)
+            self._used.add(event.context_id)
         if self._is_late(event):
             self.late_messages += 1
             return None
@@ -466,6 +496,11 @@ class Protocol:
         message = self.dialect.encode(event)
         self._step(event, following)
         return message
+
+    def drop(self, context_id: str) -> None:
+        """Nothing is known of this context any more."""
+        self.contexts.pop(context_id, None)
+        self.flushes.pop(context_id, None)
 
     def _current(self) -> str:
         """Which context a message is about that names none: the one that is at work, else the first there is.
@@ -534,8 +569,7 @@ class Protocol:
         context_id: str = getattr(event, "context_id")  # noqa: B009 - an event that steps a context names it
         if following in ENDED:
             self._generations.end_context(cancelled=self.contexts.get(context_id) is ContextState.CANCELLED)
-            self.contexts.pop(context_id, None)
-            self.flushes.pop(context_id, None)
+            self.drop(context_id)
             return
         if isinstance(event, FlushCompleted):
             self._generations.end_turn()
@@ -553,6 +587,11 @@ class Protocol:
             case Transcript(speech_final=True):
                 self.hearing = False
 
+    def _duplicate(self, context_id: str) -> Malformed:
+        """Refused for the session, so that the context that has the id already goes on."""
+        code, details = self.dialect.fault_codes.get(Fault.DUPLICATE, ""), {"context_id": context_id}
+        return Malformed(None, code, f"the id {context_id!r} was used before", details)
+
     def _ill_timed(self, event: Event, state: Enum) -> ProtocolError:
         return ProtocolError(
             f"{self.dialect.name}: {type(event).__name__} is not allowed for the {self.role.value} "
@@ -563,10 +602,18 @@ class Protocol:
 
 def parse_json(payload: bytes) -> dict[str, Any]:
     """One JSON object of a wire message. Raises `MessageError` with the offset in bytes for anything else."""
+    message = parse_value(payload)
+    if not isinstance(message, dict):
+        raise MessageError(f"expected a JSON object, got {type(message).__name__}")
+    return message
+
+
+def parse_value(payload: bytes) -> Any:
+    """One JSON value. Raises `MessageError` with the offset in bytes for anything else."""
     text = ""
     try:
         text = payload.decode()
-        message = json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise MessageError(f"invalid UTF-8 at offset {error.start}", error.start) from None
     except json.JSONDecodeError as error:
@@ -579,9 +626,6 @@ def parse_json(payload: bytes) -> dict[str, Any]:
         raise MessageError("invalid JSON: nested too deeply") from None
     except ValueError:  # Python refuses to read a number of more than 4300 digits
         raise MessageError("invalid JSON: a number with too many digits") from None
-    if not isinstance(message, dict):
-        raise MessageError(f"expected a JSON object, got {type(message).__name__}")
-    return message
 
 
 def dump_json(message: Mapping[str, Any]) -> str:

@@ -36,6 +36,8 @@ def test_ready_line(emulator: Serving) -> None:
     port = emulator.tts.split(":")[2].split("/")[0]
     assert emulator.ready["urls"]["deepdub-open"] == f"ws://127.0.0.1:{port}/open"
     assert emulator.ready["urls"]["60db-stt"] == f"ws://127.0.0.1:{port}/ws/stt"
+    assert emulator.ready["urls"]["uplift"] == f"ws://127.0.0.1:{port}/v1/text-to-speech/multi-stream"
+    assert emulator.ready["urls"]["uplift-socketio"] == f"ws://127.0.0.1:{port}/socket.io/"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -195,6 +197,28 @@ def test_json_audio_that_a_close_cuts_short_is_an_error(tmp_path: Path) -> None:
     said = run("say", PHRASE, *options, "--json", VACHANA_API_KEY="k.1")
     assert said.returncode == 3
     assert json.loads(said.stdout)["error"]["type"] == "ConnectionLostError"
+    assert serving.stop()[0] == 0
+
+
+@pytest.mark.parametrize("transport", ["uplift", "uplift-socketio"])
+def test_uplift_on_both_transports(emulator: Serving, tmp_path: Path, transport: str) -> None:
+    wav = tmp_path / "said.wav"
+    options = ("--vendor", "uplift", "--url", emulator.ready["urls"][transport], "--out", wav)
+    said = run("say", PHRASE, *options, "--json", UPLIFTAI_API_KEY="k.1")
+    assert said.returncode == 0, said.stderr
+    assert 1.0 < json.loads(said.stdout)["audio_seconds"] < 10.0
+    heard = run("transcribe", wav, "--vendor", "60db", "--url", emulator.stt, SIXTY_DB_API_KEY="k.2")
+    assert (heard.returncode, heard.stdout.decode()) == (0, PHRASE + "\n"), heard.stderr
+
+
+def test_uplifts_switches(tmp_path: Path) -> None:
+    switches = ("--uplift-unknown-voice", "error", "--uplift-after-cancel", "audio")
+    serving = Serving("--voice", "tone", "--ears", "none", *switches)
+    url = serving.ready["urls"]["uplift"]
+    options = ("--vendor", "uplift", "--voice", "v_nobody", "--url", url, "--out", tmp_path / "a.wav")
+    done = run("say", "Hi.", *options, "--json", UPLIFTAI_API_KEY="k.1")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["error"]["type"] == "VendorUnavailableError"
     assert serving.stop()[0] == 0
 
 

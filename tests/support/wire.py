@@ -1,7 +1,8 @@
 """The server's end of a `Connection`, on wsproto: a second implementation of RFC 6455, with no socket and no clock.
 
 `Wire(client("deepdub"))` sends the upgrade and accepts it at second 0; `wire.say({...})` lets the server speak at
-`wire.now`; `wire.heard` is every message that the client sent, as a dict or bytes; `wire.at(5.0)` lets time pass.
+`wire.now`; `wire.heard` is every message that the client sent, as a dict where it is a JSON object, else as text or
+bytes; `wire.at(5.0)` lets time pass.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from voicecore.secret import Secret
 from voicecore.vendors.deepdub import DeepdubOpen, DeepdubWs
 from voicecore.vendors.sixtydb.stt import SixtydbStt
 from voicecore.vendors.sixtydb.tts import SixtydbTts
+from voicecore.vendors.uplift import Uplift, UpliftSocketIO
 from voicecore.vendors.vachana import VachanaStt, VachanaTts
 
 KEY = "key-that-must-not-show"
@@ -41,6 +43,8 @@ DIALECTS: dict[str, type[Dialect]] = {
     "deepdub-ws": DeepdubWs,
     "60db": SixtydbStt,
     "60db-tts": SixtydbTts,
+    "uplift": Uplift,
+    "uplift-socketio": UpliftSocketIO,
     "vachana-tts": VachanaTts,
     "vachana-stt": VachanaStt,
 }
@@ -133,7 +137,7 @@ class Wire:
             case Request():
                 self.request = event
             case TextMessage(data=data):
-                self.heard.append(json.loads(data))
+                self.heard.append(json.loads(data) if data.startswith("{") else data)
             case BytesMessage(data=data):
                 self.heard.append(bytes(data))
             case _:

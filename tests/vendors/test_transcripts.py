@@ -1,13 +1,15 @@
 """Conversations as the vendors publish them, replayed in both roles.
 
-A line's message is a JSON object, in a text or a binary frame; a string in a binary frame is raw audio in base64; the
-message of a close frame is its code. Where the options are in the upgrade, the start is no line.
+A line's message is a JSON object, in a text or a binary frame; a string in a binary frame is raw audio in base64, a
+string in a text frame is that text: a packet of Socket.IO. The message of a close frame is its code. Where the options
+are in the upgrade, the start is no line.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,12 +18,15 @@ from typing import Any, NamedTuple
 import pytest
 from support.wire import Wire, client
 
-from voicecore.errors import QuotaError, RateLimitError, VendorError
+from voicecore.errors import AuthError, QuotaError, RateLimitError, VendorError, VendorUnavailableError
 from voicecore.events import (
     CURRENT,
+    Authenticate,
     CancelContext,
     ContextFinished,
     Event,
+    Goodbye,
+    HeartbeatAnswered,
     Malformed,
     OpenContext,
     StartStream,
@@ -33,6 +38,7 @@ from voicecore.protocol import ContextState, Protocol, Role, SessionState
 from voicecore.vendors.deepdub import DeepdubOpen, DeepdubWs
 from voicecore.vendors.sixtydb.stt import SixtydbStt
 from voicecore.vendors.sixtydb.tts import SixtydbTts
+from voicecore.vendors.uplift import Uplift, UpliftSocketIO
 from voicecore.vendors.vachana import VachanaStt, VachanaTts
 
 FOLDER = Path(__file__).parent.parent / "transcripts"
@@ -42,12 +48,15 @@ VENDORS = {
     "deepdub-ws": ("deepdub-ws", DeepdubWs),
     "60db-stt": ("60db", SixtydbStt),
     "60db-tts": ("60db-tts", SixtydbTts),
+    "uplift-socketio": ("uplift-socketio", UpliftSocketIO),
+    "uplift": ("uplift", Uplift),
     "vachana-tts-page": ("vachana-tts", partial(VachanaTts, form="binary", end="close")),
     "vachana-tts-binary": ("vachana-tts", partial(VachanaTts, form="binary")),
     "vachana-tts": ("vachana-tts", VachanaTts),
     "vachana-stt": ("vachana-stt", VachanaStt),
 }
 PATHS = sorted(path for path in FOLDER.glob("*.jsonl") if path.name.startswith(tuple(VENDORS)))
+KEY = "sk_api_x"  # where a transcript has one
 
 # What the client reads, in order, and the error at the end if there is one.
 OUTCOMES: dict[str, tuple[list[str], type[VendorError] | None]] = {
@@ -108,6 +117,14 @@ OUTCOMES: dict[str, tuple[list[str], type[VendorError] | None]] = {
         None,
     ),
     "vachana-stt-error": (["ServerReady"], VendorError),
+    "uplift-example": (["ContextAccepted", "Audio", "Audio", "ContextFinished"], None),
+    "uplift-interleaved": (["ContextAccepted", "Audio", "Audio", "ContextFinished"], None),
+    "uplift-rate-limit": ([], RateLimitError),
+    "uplift-synthesis-failed": (["ContextAccepted", "Audio"], VendorUnavailableError),
+    "uplift-auth-failed": ([], AuthError),
+    "uplift-socketio-trace": (["ContextAccepted", "Audio", "ContextFinished"], None),
+    "uplift-socketio-cancel": (["ContextAccepted", "Audio"], None),
+    "uplift-socketio-refused": (["TransportOpened"], AuthError),
 }
 
 
@@ -116,11 +133,13 @@ class Line(NamedTuple):
 
     sender: str
     text: bool
-    message: dict[str, Any] | bytes | int
+    message: dict[str, Any] | bytes | str | int
 
     @property
     def payload(self) -> bytes:
         """As it is on the wire."""
+        if isinstance(self.message, str):
+            return self.message.encode()
         return self.message if isinstance(self.message, bytes) else json.dumps(self.message).encode()
 
 
@@ -131,7 +150,8 @@ def read(path: Path) -> list[Line]:
     for line in rest:
         assert set(line) == {"from", "frame", "message"} and line["frame"] in ("text", "binary", "close")
         message = line["message"]
-        raw = base64.b64decode(message, validate=True) if isinstance(message, str) else message
+        sound = isinstance(message, str) and line["frame"] == "binary"
+        raw = base64.b64decode(message, validate=True) if sound else message
         lines.append(Line(line["from"], line["frame"] == "text", raw))
     return lines
 
@@ -159,6 +179,9 @@ def set_fields(message: Any, *, given: Any = None) -> Any:
 
     To Deepdub's `/ws`, `config` and `data` are the same, and so is a text beside them.
     """
+    if isinstance(message, str):
+        head, *_ = re.split(r"[\[{]", message, maxsplit=1)
+        return head, json.loads(message.removeprefix(head) or "null")
     if not isinstance(message, dict):
         return message
     if message.get("action") in ("stream-config", "stream-text"):
@@ -176,6 +199,17 @@ def named(event: Event, asked: list[str]) -> Event:
     return replace(event, context_id=asked[-1]) if getattr(event, "context_id", None) == CURRENT else event
 
 
+def say(wire: Wire, event: Event) -> None:
+    """Lets the client say what the user asks of it; what answers the vendor it has said already."""
+    if isinstance(event, CancelContext):
+        wire.connection.cancel(event.context_id, wire.now)
+    elif isinstance(event, Goodbye):
+        wire.connection.close(wire.now)
+    elif not isinstance(event, Authenticate | HeartbeatAnswered):
+        wire.send(event, **({"byte_rate": 88_200} if isinstance(event, Synthesize | OpenContext) else {}))
+    wire.exchange()
+
+
 def test_every_transcript_has_an_outcome():
     assert {path.stem for path in PATHS} == set(OUTCOMES)
 
@@ -186,7 +220,7 @@ def test_our_client_says_and_hears_what_the_vendor_publishes(path, chunk):
     vendor, dialect = vendor_of(path)
     lines = read(path)
     events, error = OUTCOMES[path.stem]
-    wire = Wire(client(vendor), chunk=chunk)
+    wire = Wire(client(vendor, key=KEY), chunk=chunk)
     in_upgrade = dialect().options_in_upgrade
     asked: list[str] = []
     for line in lines:
@@ -196,13 +230,8 @@ def test_our_client_says_and_hears_what_the_vendor_publishes(path, chunk):
                 wire.send(StartStream(dialect().options()))
             continue
         event = request(dialect(), line, lines)
-        if isinstance(event, CancelContext):
-            wire.connection.cancel(event.context_id, wire.now)
-            wire.exchange()
-        else:
-            begins = isinstance(event, Synthesize | OpenContext)
-            asked += [event.context_id] if begins else []
-            wire.send(event, **({"byte_rate": 88_200} if begins else {}))
+        asked += [event.context_id] if isinstance(event, Synthesize | OpenContext) else []
+        say(wire, event)
         assert set_fields(wire.heard[-1], given=line.message) == set_fields(line.message)
     if in_upgrade and error is None:
         wire.send(StopStream())
@@ -215,9 +244,13 @@ def test_our_client_says_and_hears_what_the_vendor_publishes(path, chunk):
     protocol = wire.connection.protocol
     for inbox in asked if wire.connection.protocol.dialect.max_contexts == 1 else ():
         wire.connection.leave(inbox, wire.now)
+    if protocol.dialect.vendor == "uplift":
+        for inbox in asked:
+            wire.connection.forget(inbox)
     confirmed = sum(b"isCancelled" in line.payload for line in lines)  # nobody waits for the answer to a cancel
     assert (protocol.late_messages, protocol.unknown_messages) == (confirmed, 0)
-    assert set(protocol.contexts.values()) <= {ContextState.CLOSING}  # a page may end early
+    ended = wire.connection.closed
+    assert ended or set(protocol.contexts.values()) <= {ContextState.CLOSING}  # a page may end early
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -243,8 +276,8 @@ def test_our_server_hears_and_says_what_the_vendor_publishes(path):
         payload = said.encode() if isinstance(said, str) else said
         assert named(dialect().decode(payload, text=isinstance(said, str), role=Role.CLIENT), asked) == event
         if isinstance(line.message, dict):
-            names = set(json.loads(payload))
-            assert set(line.message) - {"timestamp"} <= names | {"isFinished", "server_info", "is_partial", "time"}
+            names = set(json.loads(payload)) | {"requestId", "time"}
+            assert set(line.message) - {"timestamp"} <= names | {"isFinished", "server_info", "is_partial"}
     assert server.unknown_messages == 0
     error = OUTCOMES[path.stem][1]
     if dialect is DeepdubWs:
@@ -252,7 +285,13 @@ def test_our_server_hears_and_says_what_the_vendor_publishes(path):
     elif server.dialect.streams_text:
         assert set(server.contexts.values()) <= {ContextState.CLOSING}
     elif server.dialect.kind == "tts":
-        assert bool(server.contexts) is (error is not None and "generationId" not in lines[-1].message)
+        last = lines[-1].message
+        names_it = isinstance(last, dict) and (
+            last.get("generationId") or last.get("requestId", "unknown") != "unknown"
+        )
+        failed_without_a_name = isinstance(last, dict) and error is not None and not names_it
+        left = set(server.contexts.values()) - {ContextState.CANCELLED}
+        assert bool(left) is failed_without_a_name
     elif server.dialect.options_in_upgrade:  # and no message that stops
         assert server.session_state is (SessionState.STREAMING if error is None else SessionState.FAILED)
     else:

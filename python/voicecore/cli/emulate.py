@@ -134,6 +134,21 @@ class VachanaWav(StrEnum):
     HEADER_FIRST = "header-first"
 
 
+class AfterCancel(StrEnum):
+    """What Uplift still says of a cancelled utterance."""
+
+    SILENCE = "silence"
+    END = "end"
+    AUDIO = "audio"
+
+
+class UnknownVoice(StrEnum):
+    """What Uplift says to a voice that it does not have."""
+
+    SILENT = "silent"
+    ERROR = "error"
+
+
 def emulate(
     host: Annotated[str, typer.Option(help="Where to listen. Only this machine can connect to the default.")] = (
         "127.0.0.1"
@@ -185,6 +200,12 @@ def emulate(
     vachana_odd_splits: Annotated[
         bool, typer.Option("--vachana-odd-splits", help="Cut Vachana's audio messages in the middle of a sample.")
     ] = False,
+    uplift_after_cancel: Annotated[
+        AfterCancel, typer.Option(help="What Uplift still says of a cancelled utterance.")
+    ] = AfterCancel.SILENCE,
+    uplift_unknown_voice: Annotated[
+        UnknownVoice, typer.Option(help="What Uplift says to a voice that it does not have.")
+    ] = UnknownVoice.SILENT,
     max_contexts: Annotated[
         int | None, typer.Option(min=1, help="Refuse more utterances at once on one connection.")
     ] = None,
@@ -226,6 +247,8 @@ def emulate(
         vachana_end=_underscored(vachana_end),
         vachana_wav=_underscored(vachana_wav),
         vachana_odd_splits=vachana_odd_splits,
+        uplift_after_cancel=_underscored(uplift_after_cancel),
+        uplift_unknown_voice=_underscored(uplift_unknown_voice),
     )
     trio.run(_serve, profile, host, port, voice.value, ears.value, dictation, as_json)
 

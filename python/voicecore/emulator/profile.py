@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from voicecore.emulator.faults import EmulatorFault
 from voicecore.protocol import Dialect
 from voicecore.secret import Secret
 from voicecore.vendors.deepdub import DeepdubOpen, DeepdubWs
 from voicecore.vendors.sixtydb import SixtydbStt, SixtydbTts
+from voicecore.vendors.uplift import Uplift, UpliftSocketIO
 from voicecore.vendors.vachana import VachanaStt, VachanaTts
 
 REFUSED_PREFIX = "bad"  # a key that begins so is refused, so that anyone can test a refusal
@@ -24,6 +25,8 @@ class Profile:
     `key` None accepts any non-empty key that does not begin with "bad". `refusal` is how a bad key is refused: as the
     vendor does, by HTTP 401, by an error and close 1008, or by 1008 alone. `pace` is how much faster than real time
     audio is sent, 0 for as fast as it is made. `chunk_seconds` is the length of one audio message.
+    `uplift_after_cancel`: what Uplift still says of a cancelled utterance (nothing, its end, or all of its audio);
+    `uplift_unknown_voice`: whether it answers a voice that it does not have.
     """
 
     key: Secret | None = None
@@ -38,6 +41,8 @@ class Profile:
     last_audio: Literal["in_last", "before_last"] = "in_last"
     sixtydb_handshake: Literal["after_start", "before_start"] = "after_start"
     sixtydb_envelope: Literal["object", "boolean"] = "object"
+    uplift_after_cancel: Literal["silence", "end", "audio"] = "silence"
+    uplift_unknown_voice: Literal["silent", "error"] = "silent"
     sixtydb_context_ids: Literal["sent", "left_out"] = "sent"
     sixtydb_tts_connecting: bool = False
     sixtydb_closes_after: Literal["last", "any"] = "last"
@@ -55,6 +60,11 @@ class Profile:
 
     def dialects(self) -> dict[str, Dialect]:
         """Every dialect that is served, by the path of its URL."""
+        uplift: dict[str, Any] = {
+            "after_cancel": self.uplift_after_cancel,
+            "unknown_voice": self.uplift_unknown_voice,
+            "clock": time.time,
+        }
         served: list[Dialect] = [
             DeepdubOpen(binary_frames=self.deepdub_frames == "binary"),
             DeepdubWs(
@@ -80,6 +90,8 @@ class Profile:
                 odd_splits=self.vachana_odd_splits,
             ),
             VachanaStt(timestamp=lambda: datetime.now(UTC).isoformat()),
+            Uplift(**uplift),
+            UpliftSocketIO(**uplift, refuses_in_band=self.refusal == "in_band"),
         ]
         older = {path: dialect for dialect in served for path in dialect.older_paths}
         return older | {dialect.path(): dialect for dialect in served}

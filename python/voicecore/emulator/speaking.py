@@ -31,6 +31,7 @@ from voicecore.events import (
     FlushCompleted,
     FlushContext,
     GenerationFinished,
+    Goodbye,
     Malformed,
     OpenContext,
     Ping,
@@ -40,7 +41,8 @@ from voicecore.events import (
     Unknown,
     VoiceClassified,
 )
-from voicecore.protocol import ENDED, Fault
+from voicecore.limits import RateLimiter
+from voicecore.protocol import ENDED, UNCONFIRMED, Fault
 from voicecore.sentences import SentenceCutter
 
 NO_CREDIT = "Account has insufficient credits"
@@ -94,6 +96,7 @@ class Speaker:
         self._dialect = peer.protocol.dialect
         self._scopes: dict[str, trio.CancelScope] = {}
         self._turns: dict[str, _Turns] = {}
+        self._limiter = RateLimiter(self._dialect.rates)
 
     async def run(self) -> None:
         """Answers requests until the client goes (`Gone`)."""
@@ -105,7 +108,7 @@ class Speaker:
             return
         while True:
             try:
-                event = await self._peer.hear()
+                event = await self._hear()
             except MessageError as error:
                 await self._fail(None, Fault.INVALID, self._dialect.complaint(error))
             except ProtocolError as error:
@@ -120,8 +123,19 @@ class Speaker:
         named = error.context_id if self._peer.protocol.allows(Failed, error.context_id) else None
         await self._fail(named, Fault.INVALID, self._dialect.complaint(error))
 
+    async def _hear(self) -> Event:
+        event = await self._peer.hear()
+        known = not self._dialect.key_in_band or self._peer.protocol.session_state not in UNCONFIRMED
+        if not known and hasattr(event, "context_id") and not isinstance(event, Malformed):
+            raise ProtocolError(f"{self._dialect.name}: {type(event).__name__} before the key")
+        return event
+
     async def _answer(self, event: Event) -> None:
+        if isinstance(event, (Synthesize, CancelContext)) and await self._is_limited(event):
+            return
         match event:
+            case Synthesize() if self._dialect.is_mute(event.voice):
+                pass
             case Synthesize():
                 await self._begin(event.context_id, partial(self._speak_whole, event))
             case OpenContext():
@@ -142,8 +156,13 @@ class Speaker:
                 await self._authenticate(key.reveal())
             case Ping():
                 await self._peer.say(Pong())
-            case Malformed(context_id, code, message):
-                await self._peer.say(Failed(context_id, code, message))
+            case Goodbye():
+                await self._peer.close()
+                raise Gone
+            case Malformed(context_id, code, message, details):
+                if scope := self._scopes.get(context_id or ""):
+                    scope.cancel()  # its id is refused, so nothing more is said of it
+                await self._peer.say(Failed(context_id, code, message, details))
             case Unknown(name):
                 await self._fail(None, Fault.INVALID, f"unknown message {name!r}")
 
@@ -153,6 +172,19 @@ class Speaker:
             return
         for event in self._dialect.welcome():
             await self._peer.say(event)
+
+    async def _is_limited(self, event: Synthesize | CancelContext) -> bool:
+        """Refuses what is over a limit of the vendor. A refused cancel leaves the utterance as it is."""
+        kind, now = type(event), trio.current_time()
+        if self._limiter.allowed_at(kind, now) <= now:
+            self._limiter.count(kind, now)
+            return False
+        rate, code = self._dialect.rates[kind], self._dialect.fault_codes.get(Fault.RATE_LIMIT, "")
+        message = f"Rate limit exceeded: at most {rate.messages} of these in {rate.seconds:g} s"
+        goes_on = kind is CancelContext
+        details = {"context_id": event.context_id} if goes_on else {}
+        await self._peer.say(Failed(None if goes_on else event.context_id, code, message, details))
+        return True
 
     # --- contexts ----------------------------------------------------------------------------------------
 
@@ -182,15 +214,20 @@ class Speaker:
         except EngineError as error:
             await self._fail(context_id, Fault.FAILED, str(error))
         finally:
-            del self._scopes[context_id]
+            if self._scopes.get(context_id) is scope:
+                del self._scopes[context_id]
             if turns := self._turns.pop(context_id, None):
                 turns.over.set()
 
     async def _cancel(self, context_id: str) -> None:
         """Stops a context. Where the vendor confirms that, it is confirmed, and the configuration outlives it."""
-        turns = self._turns.get(context_id)
-        if scope := self._scopes.get(context_id):
+        turns, scope = self._turns.get(context_id), self._scopes.get(context_id)
+        if self._dialect.after_cancel == "audio":
+            return
+        if scope is not None:
             scope.cancel()
+            if self._dialect.after_cancel == "end":
+                await self._peer.say(ContextFinished(context_id))
         if not self._peer.protocol.allows(ContextCancelled, context_id):
             return
         if turns is not None:
@@ -303,6 +340,7 @@ class Speaker:
         size = round(self._profile.chunk_seconds * raw.sample_rate) * raw.frame_bytes
         rest, index = bytearray(), 0
         language, speed = self._dialect.manner(options)
+        language = self._dialect.language_of(text) or language
         extra = self._dialect.remarks(text, options)
         send = partial(self._send_audio, wire, Audio(context_id, b"", extra=extra, generation=generation))
         async with self._voice.speak(text, language=language, speed=speed) as pieces:
