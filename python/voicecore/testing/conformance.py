@@ -1,0 +1,604 @@
+"""The suite that every dialect must pass: one list of checks, made from the dialect's own tables.
+
+    @pytest.mark.parametrize("case", conformance_cases(MyDialect), ids=str)
+    def test_conformance(case):
+        case.run()
+
+A dialect is checked as its constructor makes it and with each of the constructor's switches turned. The places of a
+conversation are found by walking the tables from the start, both ends at once; what a dialect has no message for is
+never reached, so nothing is asked of it there. A check raises `AssertionError` with the place where it failed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from wsproto.events import CloseConnection, Pong
+
+from voicecore.connection import SESSION, TERMINAL_CLOSE_CODES, Phase
+from voicecore.errors import (
+    AuthError,
+    ConnectionLostError,
+    DeadlineError,
+    MessageError,
+    ProtocolError,
+    VendorError,
+    VoicecoreError,
+)
+from voicecore.events import (
+    Audio,
+    CancelContext,
+    ClientEvent,
+    Connecting,
+    ContextFinished,
+    Event,
+    Failed,
+    FlushCompleted,
+    FlushContext,
+    OpenContext,
+    SendAudio,
+    SendText,
+    ServerEvent,
+    SpeechStarted,
+    StartStream,
+    StreamStopped,
+    Synthesize,
+    TransportOpened,
+    Unknown,
+)
+from voicecore.protocol import CONTEXT_DEADLINES, OVER, SESSION_DEADLINES, Dialect, Role, SessionState
+from voicecore.testing.talk import BY_ITSELF, KEY, TEXT, A, B, Step, Talk
+from voicecore.testing.wire import frames_of
+
+GARBAGE: tuple[str | bytes, ...] = ("", "garbage {", "[]", '{"a":NaN}', "[" * 5000, "\0", b"", b"\xff\0\xfe", b"{}")
+UNKNOWN: tuple[Any, ...] = ({"type": "of_tomorrow"}, {"of_tomorrow": {}}, {"of_tomorrow": True})
+WRONG: tuple[Any, ...] = (None, True, -1, 0.5, 10**400, "", "x", "\0", [], [None], {}, {"x": 1})
+CLOSE_CODES = (1000, 1001, 1006, 1008, 1011)  # 1006: the end of the stream without a word
+ENDS = (ContextFinished, FlushCompleted, StreamStopped)
+_DEADLINES: dict[Any, str] = {**CONTEXT_DEADLINES, **SESSION_DEADLINES}
+Make = Callable[[], Dialect]
+Path = tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One check of one dialect."""
+
+    name: str
+    check: Callable[[], None]
+
+    def run(self) -> None:
+        """Raises `AssertionError` if the dialect does not pass."""
+        self.check()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def conformance_cases(dialect: type[Dialect]) -> list[Case]:
+    """Every check of a dialect, for each of its variants."""
+    checks = _EVERY_KIND + (_TTS if dialect.kind == "tts" else ())
+    variants = [
+        Case(f"{name}-{check.__name__}", partial(check, make)) for name, make in _variants(dialect) for check in checks
+    ]
+    return [*variants, Case(f"{dialect.name}-every_split", partial(every_split, dialect))]
+
+
+def _variants(dialect: type[Dialect]) -> Iterator[tuple[str, Make]]:
+    """The dialect as it is, and with each of its constructor's switches turned."""
+    yield dialect.name, dialect
+    hints = get_type_hints(dialect.__init__)
+    for name, parameter in inspect.signature(dialect).parameters.items():
+        choices = (True, False) if hints.get(name) is bool else get_args(hints.get(name))
+        for choice in choices:
+            if choice != parameter.default:
+                yield f"{dialect.name}-{name}={choice}", partial(dialect, **{name: choice})
+
+
+# --- the places of a conversation ------------------------------------------------------------------------
+
+
+@cache
+def _places(make: Make) -> tuple[Path, ...]:
+    """The shortest way to every pair of states (ours and the server's) that a conversation with one context reaches."""
+    found: dict[Any, Path] = {_where(Talk(make())): ()}
+    todo = deque(found.values())
+    while todo:
+        path = todo.popleft()
+        for step in _steps(_replay(make, path)):
+            talk = _replay(make, path)
+            if talk.do(step) and talk.connection.phase is Phase.OPEN and _where(talk) not in found:
+                found[_where(talk)] = (*path, step)
+                todo.append((*path, step))
+    return tuple(found.values())
+
+
+def _where(talk: Talk) -> tuple[Any, ...]:
+    return talk.client.session_state, talk.state(), talk.server.session_state, talk.server.contexts.get(A)
+
+
+def _steps(talk: Talk) -> Iterator[Step]:
+    """What the tables let either side do here."""
+    if not talk.connection.usable:
+        return
+    dialect, state = talk.dialect, talk.state()
+    yield from (Step(kind) for kind in dialect.sessions.get(talk.client.session_state, {}) if kind not in BY_ITSELF)
+    if state is not None and talk.connection.ready:
+        yield from (Step(kind, A) for kind in dialect.contexts.get(state, {}))
+    yield Step(None)
+
+
+def _replay(make: Make, path: Path, **arguments: Any) -> Talk:
+    talk = Talk(make(), **arguments)
+    for step in path:
+        assert talk.do(step), f"{step} is not possible again"
+    return talk
+
+
+def _at_every_place(check: Callable[[Make, Path], None]) -> Callable[[Make], None]:
+    def everywhere(make: Make) -> None:
+        for path in _places(make):
+            try:
+                check(make, path)
+            except BaseException as error:
+                names = [step.kind.__name__ if step.kind else "(time)" for step in path]
+                error.add_note(f"{make().name}, after: {', '.join(names) or 'the upgrade'}")
+                raise
+
+    everywhere.__name__ = check.__name__
+    return everywhere
+
+
+def _inbox(dialect: Dialect) -> str:
+    """Where the client reads what was asked for."""
+    return A if dialect.kind == "tts" else SESSION
+
+
+def _shown(error: VoicecoreError) -> VoicecoreError:
+    """The error, after looking that it says enough and not too much."""
+    assert str(error) and KEY not in str(error) + repr(error), "the key is in an error"
+    return error
+
+
+# --- checks ----------------------------------------------------------------------------------------------
+
+
+def _life(make: Make, **arguments: Any) -> Talk:
+    """A whole conversation: for text-to-speech two utterances, at once where the socket takes them."""
+    talk = Talk(make(), **arguments)
+    talk.greet()
+    if talk.dialect.kind == "stt":
+        _recognise(talk)
+        return talk
+    if _multiplexes(talk.dialect):
+        _interleave(talk)
+        return talk
+    for context_id in (A, B):
+        if talk.connection.has_room:
+            _utter(talk, context_id)
+            if talk.dialect.streams_text and talk.connection.usable:
+                talk.send(talk.sample(CancelContext, context_id))  # type: ignore[arg-type]
+                talk.say(ContextFinished(context_id))
+    return talk
+
+
+def _multiplexes(dialect: Dialect) -> bool:
+    return dialect.max_contexts is None or dialect.max_contexts > 1
+
+
+def _utter(talk: Talk, context_id: str) -> None:
+    talk.ask(context_id)
+    talk.speak(context_id, context_id)
+    talk.finish(context_id)
+
+
+def _interleave(talk: Talk) -> None:
+    talk.ask(A)
+    talk.speak(A)
+    talk.ask(B)
+    talk.speak(B, A, B)
+    talk.finish(A)
+    talk.speak(B)
+    talk.finish(B)
+
+
+def _recognise(talk: Talk) -> None:
+    talk.start()
+    for _ in range(3):
+        talk.send(talk.sample(SendAudio, None))  # type: ignore[arg-type] # it is a client's
+    talk.say(SpeechStarted(0.5))
+    talk.transcribe(is_final=False)
+    assert talk.transcribe(is_final=True), "the server cannot say a final transcript"
+    talk.stop()
+
+
+def _expect_what_was_said(talk: Talk) -> None:
+    """The client read all that the server said, each thing once and in order."""
+    inboxes = [SESSION, *(c for c in (A, B) if talk.expected(c))]
+    for context_id in inboxes:
+        assert talk.wire.taken(context_id) == talk.expected(context_id)
+    assert isinstance(talk.expected(inboxes[-1])[-1], ENDS), "the conversation did not come to its end"
+    assert (talk.client.late_messages, talk.client.unknown_messages) == (0, 0)
+
+
+def whole_life(make: Make) -> None:
+    """A conversation from the greeting to the end; both ends mean the same."""
+    talk = _life(make)
+    _expect_what_was_said(talk)
+    wire = talk.dialect.wire_format(talk.options)
+    asked = [event for event, _ in talk.heard if hasattr(event, "options")]
+    assert asked and all(talk.dialect.wire_format(event.options) == wire for event in asked), "another format is heard"
+    heard = "".join(event.text for event, _ in talk.heard if isinstance(event, (Synthesize, SendText)))
+    asked_for = [event for event, _ in talk.heard if isinstance(event, (Synthesize, FlushContext))]
+    assert heard == TEXT * len(asked_for) * (1 + talk.dialect.streams_text), "another text is heard"
+    frames = [event.data for event, _ in talk.heard if isinstance(event, SendAudio)]
+    assert frames == [bytes(talk.dialect.frame_bytes(wire))] * (3 * (talk.dialect.kind == "stt"))
+
+
+def two_at_once(make: Make) -> None:
+    """Two utterances: interleaved on a socket that takes them, else the second has no room before the first ends."""
+    talk = _life(make)
+    if _multiplexes(talk.dialect):
+        order = [event.context_id for event, _ in talk.said if isinstance(event, Audio)]
+        assert order != sorted(order)
+    talk = Talk(make())
+    talk.greet()
+    talk.ask(A)
+    assert talk.connection.has_room is _multiplexes(talk.dialect)
+    talk.speak(A)
+    assert talk.connection.has_room is _multiplexes(talk.dialect)
+
+
+def every_chunk(make: Make) -> None:
+    """The server's bytes, however many come at a time, tell the same."""
+    for chunk in (1, 2, 3, 7, 100):
+        _expect_what_was_said(_life(make, chunk=chunk))
+
+
+def every_split(make: Make) -> None:
+    """The server's bytes cut into two at every byte tell the same."""
+    for cut in range(1, _life(make).wire.delivered):
+        _expect_what_was_said(_life(make, cut=cut))
+
+
+def all_in_one_delivery(make: Make) -> None:
+    """The greeting comes with the answer to the upgrade, and several messages at once."""
+    _expect_what_was_said(_life(make, together=True))
+
+
+def fragments(make: Make) -> None:
+    """Messages in fragments, with a ping after each; all pings are answered."""
+    talk = _life(make, pieces=3)
+    _expect_what_was_said(talk)
+    pongs = [event for event in talk.wire.control if isinstance(event, Pong)]
+    assert len(pongs) == talk.pings > 0
+
+
+def every_error_code(make: Make) -> None:
+    """Each code of the dialect's table comes out as its class."""
+    for code, kind in make().errors.items():
+        talk = Talk(make())
+        talk.greet()
+        if talk.dialect.kind == "tts":
+            talk.ask(A)
+        else:
+            talk.start()
+        inbox = _inbox(talk.dialect)
+        assert talk.say(Failed(inbox or None, code, "no")) or talk.say(Failed(None, code, "no")), "no way to say it"
+        error = talk.wire.error(inbox)
+        assert type(error) is kind and error.code == code, f"{code}: expected {kind.__name__}, got {error!r}"
+
+
+# --- checks at every place -------------------------------------------------------------------------------
+
+
+@_at_every_place
+def close_at_every_place(make: Make, path: Path) -> None:
+    """An end of the socket is an error, unless the vendor has no other end; what had come stays readable."""
+    for code in CLOSE_CODES:
+        talk = _replay(make, path)
+        inbox = _inbox(talk.dialect)
+        state = talk.state() if inbox else talk.client.session_state
+        followed, failed = talk.followed(inbox), talk.connection.failure(inbox)
+        normal = followed and code == 1000 and state in talk.dialect.ended_by_close
+        end: list[ServerEvent] = [ContextFinished(A) if inbox else StreamStopped()] if normal else []
+        _close(talk, code)
+        assert talk.connection.closed and talk.connection.next_deadline() == float("inf")
+        assert talk.wire.taken(inbox) == talk.expected(inbox) + end, f"close {code}"
+        error = talk.connection.failure(inbox)
+        if failed is not None:
+            assert type(error) is type(failed)
+        elif followed and not normal:
+            _expect_loss(talk, error, code)
+        _expect_refusal_of_more(talk)
+
+
+def _close(talk: Talk, code: int) -> None:
+    if code != 1006:
+        talk.wire.close(code)
+    talk.wire.end()
+
+
+def _expect_loss(talk: Talk, error: VoicecoreError | None, code: int) -> None:
+    worked = any(not isinstance(event, (Connecting, TransportOpened)) for event, _ in talk.said)
+    if code == 1008 and not worked:
+        assert type(error) is AuthError, "a socket closed with 1008 before anything was said is a refused key"
+        return
+    assert type(error) is ConnectionLostError, f"close {code}: expected ConnectionLostError, got {error!r}"
+    assert (_shown(error).retryable, error.code) == (code not in TERMINAL_CLOSE_CODES, code)
+
+
+def _expect_refusal_of_more(talk: Talk) -> None:
+    begin = StartStream if talk.dialect.kind == "stt" else OpenContext if talk.dialect.streams_text else Synthesize
+    try:
+        talk.connection.send(talk.sample(begin, B), talk.wire.now)
+    except VoicecoreError as error:
+        assert type(error) is type(talk.connection.error and talk.connection.error()), "not what ended the connection"
+        return
+    raise AssertionError("a closed connection takes a request")
+
+
+@_at_every_place
+def error_at_every_place(make: Make, path: Path) -> None:
+    """The vendor's error, with and without a context's name, ends what it is about, and nothing else."""
+    for context_id in {_inbox(make()) or None, None}:
+        talk = _replay(make, path)
+        inbox = _inbox(talk.dialect)
+        followed, failed = talk.followed(inbox), talk.connection.failure(inbox)
+        if not talk.say(Failed(context_id, next(iter(talk.dialect.errors), ""), "it failed")):
+            continue
+        error = talk.connection.failure(inbox)
+        fatal = talk.client.session_state is SessionState.FAILED
+        assert talk.connection.usable is (talk.client.session_state not in OVER)
+        assert talk.wire.taken(inbox) == talk.expected(inbox)
+        if followed and (fatal or inbox):
+            assert isinstance(error, VendorError), repr(error)
+            assert (_shown(error), error.vendor) == (error, talk.dialect.vendor)
+        elif not fatal and talk.state() is not None:  # nobody reads on behind an end
+            assert type(error) is type(failed)
+        assert not talk.followed(inbox) or not inbox, "a context that failed is still at work"
+
+
+@_at_every_place
+def unknown_at_every_place(make: Make, path: Path) -> None:
+    """A message type of tomorrow is kept and counted, and changes nothing."""
+    talk = _replay(make, path)
+    where, usable = _where(talk), talk.connection.usable
+    talk.wire.frames(*frames_of(_unknown_message(make)))
+    assert (_where(talk), talk.connection.usable) == (where, usable)
+    assert talk.client.unknown_messages == 1
+    if talk.connection.failure(SESSION) is None:
+        assert isinstance(talk.wire.taken(SESSION)[-1], Unknown)
+
+
+@_at_every_place
+def garbage_at_every_place(make: Make, path: Path) -> None:
+    """What is no message ends the connection with an error; nobody waits for more."""
+    for junk in GARBAGE:
+        talk = _replay(make, path)
+        inbox = _inbox(talk.dialect)
+        followed, failed = talk.followed(inbox), talk.connection.failure(inbox)
+        talk.wire.frames(*frames_of(junk))
+        if not talk.connection.closed:
+            _decoded(talk.dialect, junk, Role.CLIENT)  # it means something to this dialect
+            continue
+        assert isinstance(talk.connection.error and talk.connection.error(), ProtocolError | VendorError)
+        assert talk.wire.taken(inbox) == talk.expected(inbox)
+        if followed and failed is None:
+            assert isinstance(talk.connection.failure(inbox), ProtocolError | VendorError)
+
+
+@_at_every_place
+def silence_at_every_place(make: Make, path: Path) -> None:
+    """A vendor that says nothing more is given up by a named deadline, whatever was going on."""
+    talk = _replay(make, path)
+    inbox = _inbox(talk.dialect)
+    state = talk.state() if inbox else talk.client.session_state
+    followed = talk.followed(inbox) and talk.connection.failure(inbox) is None
+    talk.wire.at(talk.wire.now + 10_000)
+    assert talk.connection.closed
+    error, read = talk.connection.failure(inbox), talk.wire.taken(inbox)
+    if followed and not (read and isinstance(read[-1], ENDS)):
+        assert isinstance(error, DeadlineError), repr(error)
+        _shown(error)
+        named = _DEADLINES.get(state)
+        if named is not None and state not in {*talk.dialect.context_graces, *talk.dialect.graces}:
+            assert error.deadline == named
+
+
+@_at_every_place
+def goodbye_at_every_place(make: Make, path: Path) -> None:
+    """Closing ends with the peer's answer, or without one by the deadline."""
+    for answers in (True, False):
+        talk = _replay(make, path)
+        talk.connection.close(talk.wire.now)
+        talk.wire.exchange()
+        talk.listen()
+        [said] = [event for event in talk.wire.control if isinstance(event, CloseConnection)]
+        assert said.code == 1000 and not talk.connection.usable
+        if answers:
+            talk.wire.frames(said.response())
+        else:
+            talk.wire.at(talk.wire.now + talk.connection.deadlines.close)
+        assert talk.connection.closed and talk.connection.must_abort is not answers
+
+
+@_at_every_place
+def cancel_at_every_place(make: Make, path: Path) -> None:
+    """What comes after a cancel is dropped and counted; the socket lives on, unless to end it is the cancel."""
+    for forgotten in (False, True):
+        talk = _replay(make, path)
+        was_open, failed = talk.connection.is_open(A), talk.connection.failure(A)
+        talk.send(CancelContext(A))
+        if not was_open:
+            assert talk.heard[-1][1] is None or not isinstance(talk.heard[-1][0], CancelContext), "nothing to cancel"
+            continue
+        if talk.dialect.drops_on_cancel:
+            assert talk.connection.phase is Phase.CLOSING
+            continue
+        if forgotten:
+            talk.connection.forget(A)
+        late = sum(talk.do(Step(Audio, A)) for _ in range(2))
+        assert talk.client.late_messages == late, "late audio is not counted"
+        for kind in (FlushCompleted, ContextFinished):
+            talk.say(kind(A))
+        assert forgotten or talk.wire.taken(A) == talk.expected(A), "late audio is delivered"
+        assert forgotten or type(talk.connection.failure(A)) is type(failed)
+        assert talk.connection.usable
+
+
+@_at_every_place
+def cancel_unconfirmed_at_every_place(make: Make, path: Path) -> None:
+    """A socket that serves one context at a time is given up when it does not confirm a cancel."""
+    talk = _replay(make, path)
+    if not talk.connection.is_open(A):
+        return
+    talk.send(CancelContext(A))
+    waits = talk.dialect.max_contexts is not None and A in talk.client.contexts
+    talk.wire.at(talk.wire.now + talk.connection.deadlines.close)
+    assert talk.connection.closed is (waits or talk.dialect.drops_on_cancel)
+
+
+@_at_every_place
+def another_beside_every_place(make: Make, path: Path) -> None:
+    """Wherever one context is, another on the same socket is served as if it were alone."""
+    talk = _replay(make, path)
+    if not (talk.connection.ready and talk.connection.has_room):
+        return
+    state, held = talk.state(), list(talk.expected(A))
+    _utter(talk, B)
+    assert talk.wire.taken(B) == talk.expected(B) and isinstance(talk.expected(B)[-1], ENDS)
+    assert talk.state() is state and talk.wire.taken(A) == held == talk.expected(A)
+
+
+# --- messages that are wrong in one place ----------------------------------------------------------------
+
+
+@cache
+def _messages(make: Make) -> tuple[tuple[Role, str | bytes], ...]:
+    """One message of each kind that either side says, with the role that hears it."""
+    found: dict[tuple[Role, type[Event]], str | bytes] = {}
+    talks = [_life(make), *(_replay(make, path) for path in _places(make))]
+    for talk in talks:
+        for event, message in talk.said:
+            found.setdefault((Role.CLIENT, type(event)), message)
+        for heard, request in talk.heard:
+            if request is not None:
+                found.setdefault((Role.SERVER, type(heard)), request)
+    return tuple((role, message) for (role, _), message in found.items())
+
+
+def _body(message: str | bytes) -> tuple[str, dict[str, Any], str] | None:
+    """The JSON object in a message, with what stands before and after it; None if it holds none."""
+    try:
+        text = message if isinstance(message, str) else message.decode()
+        before, body, after = re.fullmatch(r"([^{]*)(\{.*\})([^}]*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+        value = json.loads(body)
+    except (AttributeError, ValueError):
+        return None
+    return before, value, after
+
+
+def _like(message: str | bytes, before: str, body: Any, after: str) -> str | bytes:
+    text = f"{before}{json.dumps(body)}{after}"
+    return text if isinstance(message, str) else text.encode()
+
+
+def _unknown_message(make: Make) -> str | bytes:
+    """A message of a type that does not exist, in this dialect's framing."""
+    for role, message in _messages(make):
+        parts = _body(message)
+        if role is Role.CLIENT and parts is not None:
+            for body in UNKNOWN:
+                candidate = _like(message, parts[0], body, parts[2])
+                if isinstance(_decoded(make(), candidate, role), Unknown):
+                    return candidate
+    raise AssertionError("no message of an unknown type is decoded as Unknown")
+
+
+def _decoded(dialect: Dialect, message: str | bytes, role: Role) -> Event | None:
+    """The event; None for a message that is refused as it should be."""
+    payload = message.encode() if isinstance(message, str) else message
+    try:
+        return dialect.decode(payload, text=isinstance(message, str), role=role)
+    except (MessageError, ProtocolError):
+        return None
+
+
+def damaged_messages(make: Make) -> None:
+    """Any field of any message may be missing or of another type: an event whose fields fit, or a typed error."""
+    dialect = make()
+    for role, message in _messages(make):
+        for damaged in _damaged(message):
+            event = _decoded(dialect, damaged, role)
+            if event is None:
+                continue
+            assert isinstance(event, ServerEvent if role is Role.CLIENT else ClientEvent), f"{damaged!r}: {event}"
+            for field, hint in get_type_hints(type(event)).items():
+                value = getattr(event, field)
+                assert _fits(value, hint), f"{damaged!r}: {type(event).__name__}.{field}: {hint}, got {value!r}"
+
+
+def _damaged(message: str | bytes) -> Iterator[str | bytes]:
+    yield from (message[:end] for end in range(len(message)))
+    if parts := _body(message):
+        for body in _changed(parts[1]):
+            yield _like(message, parts[0], body, parts[2])
+
+
+def _changed(value: Any) -> Iterator[Any]:
+    """JSON values like this one, each different in one place."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            rest = {name: other for name, other in value.items() if name != key}
+            yield rest
+            yield from ({**value, key: other} for other in (*WRONG, *_changed(inner)))
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from ([*value[:at], other, *value[at + 1 :]] for other in (*WRONG, *_changed(inner)))
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """True for a value of an annotated type."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any or hint is value is None or hint is type(None) is type(value):
+        return True
+    if origin in (Union, UnionType):
+        return any(_fits(value, other) for other in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(item, arguments[0]) for item in value)
+    if isinstance(value, bool) and hint is not bool:
+        return False
+    return isinstance(value, (int, float) if hint is float else origin or hint)
+
+
+_EVERY_KIND: tuple[Callable[[Make], None], ...] = (
+    whole_life,
+    every_chunk,
+    all_in_one_delivery,
+    fragments,
+    every_error_code,
+    close_at_every_place,
+    error_at_every_place,
+    unknown_at_every_place,
+    garbage_at_every_place,
+    silence_at_every_place,
+    goodbye_at_every_place,
+    damaged_messages,
+)
+_TTS: tuple[Callable[[Make], None], ...] = (
+    two_at_once,
+    cancel_at_every_place,
+    cancel_unconfirmed_at_every_place,
+    another_beside_every_place,
+)
