@@ -220,7 +220,7 @@ class DeepdubOpen(Dialect):
             return _not_base64(parse_json(payload), fault)
         if audio is None or error is not None or not isinstance(context_id, str):
             return _response(parse_json(payload))
-        data, index = audio.tobytes(), index if type(index) is int else None
+        data, index = audio.tobytes(), index if isinstance(index, int) else None
         if finished is True:
             return ContextFinished(context_id, data, index)
         if index is None and not data:
@@ -356,7 +356,7 @@ def _response(message: dict[str, Any]) -> Event:
             return Failed(_context_of(message), str(message.get("errorType") or ""), str(text) or "unspecified error")
         case {"generationId": str(context_id), "isFinished": True, **rest}:
             return ContextFinished(context_id, index=_index_of(rest))
-        case {"generationId": str(context_id), "isFinished": False, "index": int(index)} if not isinstance(index, bool):
+        case {"generationId": str(context_id), "isFinished": False, "index": int(index)}:
             return Audio(context_id, b"", index)
         case {"generationId": str(context_id), "isFinished": False}:
             return ContextAccepted(context_id)
@@ -376,4 +376,4 @@ def _context_of(message: Mapping[str, Any]) -> str | None:
 
 def _index_of(fields: Mapping[str, Any]) -> int | None:
     index = fields.get("index")
-    return index if type(index) is int else None  # JSON's true is no number
+    return index if isinstance(index, int) else None
