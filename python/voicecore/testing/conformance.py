@@ -54,7 +54,7 @@ from voicecore.events import (
     TransportOpened,
     Unknown,
 )
-from voicecore.protocol import CONTEXT_DEADLINES, OVER, SESSION_DEADLINES, Dialect, Role, SessionState
+from voicecore.protocol import CONTEXT_DEADLINES, OVER, SESSION_DEADLINES, ContextState, Dialect, Role, SessionState
 from voicecore.testing.talk import BY_ITSELF, KEY, TEXT, A, B, Step, Talk
 from voicecore.testing.wire import frames_of
 
@@ -179,7 +179,7 @@ def _life(make: Make, **arguments: Any) -> Talk:
     if talk.dialect.kind == "stt":
         _recognise(talk)
         return talk
-    if _multiplexes(talk.dialect):
+    if _multiplexes(make):
         _interleave(talk)
         return talk
     for context_id in (A, B):
@@ -191,17 +191,18 @@ def _life(make: Make, **arguments: Any) -> Talk:
     return talk
 
 
-def _multiplexes(dialect: Dialect) -> bool:
+@cache
+def _multiplexes(make: Make) -> bool:
     """True if two contexts can be at work on one socket, and the server's messages tell which they are about."""
-    return (dialect.max_contexts is None or dialect.max_contexts > 1) and _names_contexts(dialect)
-
-
-def _names_contexts(dialect: Dialect) -> bool:
-    talk = Talk(dialect)
+    talk = Talk(make())
     talk.greet()
     _utter(talk, A)
-    decoded = [_decoded(dialect, message, Role.CLIENT) for event, message in talk.said if hasattr(event, "context_id")]
-    return all(getattr(event, "context_id", A) == A for event in decoded)
+    decoded = [_decoded(make(), message, Role.CLIENT) for event, message in talk.said if hasattr(event, "context_id")]
+    return _takes_several(make()) and all(getattr(event, "context_id", A) == A for event in decoded)
+
+
+def _takes_several(dialect: Dialect) -> bool:
+    return dialect.max_contexts is None or dialect.max_contexts > 1
 
 
 def _utter(talk: Talk, context_id: str) -> None:
@@ -256,10 +257,10 @@ def whole_life(make: Make) -> None:
 def two_at_once(make: Make) -> None:
     """Two utterances: interleaved on a socket that takes them, else the second has no room before the first ends."""
     talk = _life(make)
-    if _multiplexes(talk.dialect):
+    if _multiplexes(make):
         order = [event.context_id for event, _ in talk.said if isinstance(event, Audio)]
         assert order != sorted(order)
-    several = talk.dialect.max_contexts is None or talk.dialect.max_contexts > 1
+    several = _takes_several(make())
     talk = Talk(make())
     talk.greet()
     talk.ask(A)
@@ -484,7 +485,7 @@ def another_beside_every_place(make: Make, path: Path) -> None:
     """Wherever one context is, another on the same socket is served as if it were alone."""
     talk = _replay(make, path)
     alone = talk.state() in (None, ContextState.NEW)
-    if not (talk.connection.ready and talk.connection.has_room and (alone or _multiplexes(talk.dialect))):
+    if not (talk.connection.ready and talk.connection.has_room and (alone or _multiplexes(make))):
         return
     state, held = talk.state(), list(talk.expected(A))
     _utter(talk, B)
