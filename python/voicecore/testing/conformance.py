@@ -93,15 +93,37 @@ def conformance_cases(dialect: type[Dialect]) -> list[Case]:
 
 
 def _variants(dialect: type[Dialect]) -> Iterator[tuple[str, Make]]:
-    """The dialect as it is, and with each of its constructor's switches turned."""
+    """The dialect as it is, and with each of its constructor's switches turned: alone or, where an utterance then has
+    no end, with the first other one that gives it one."""
     yield dialect.name, dialect
+    turned = [{name: choice} for name, choices in _switches(dialect) for choice in choices]
+    for one in turned:
+        others = [one | other for other in turned if not one.keys() & other.keys()]
+        switches = next((both for both in [one, *others] if _comes_to_an_end(partial(dialect, **both))), one)
+        shown = ",".join(f"{name}={choice}" for name, choice in switches.items())
+        yield f"{dialect.name}-{shown}", partial(dialect, **switches)
+
+
+def _switches(dialect: type[Dialect]) -> Iterator[tuple[str, list[Any]]]:
+    """The constructor's arguments that are a choice, with what is not their default."""
     hints = get_type_hints(dialect.__init__)
     for name, parameter in inspect.signature(dialect).parameters.items():
         hint = hints.get(name)
         listed = get_args(hint) if get_origin(hint) is Literal else ()
-        for choice in (True, False) if hint is bool else listed:
-            if choice != parameter.default:
-                yield f"{dialect.name}-{name}={choice}", partial(dialect, **{name: choice})
+        choices = (True, False) if hint is bool else listed
+        yield name, [choice for choice in choices if choice != parameter.default]
+
+
+def _comes_to_an_end(make: Make) -> bool:
+    talk = Talk(make())
+    if talk.dialect.kind == "stt":
+        return True
+    try:
+        talk.greet()
+        _utter(talk, A)
+    except AssertionError:
+        return False
+    return True
 
 
 # --- the places of a conversation ------------------------------------------------------------------------

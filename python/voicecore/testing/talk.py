@@ -24,12 +24,14 @@ from voicecore.events import (
     Authenticate,
     CancelContext,
     ClientEvent,
+    CloseContext,
     ContextAccepted,
     ContextFinished,
     Event,
     Failed,
     FlushCompleted,
     FlushContext,
+    Goodbye,
     HeartbeatAnswered,
     LeaveContext,
     Malformed,
@@ -52,7 +54,7 @@ KEY = "key-that-must-not-show"
 TEXT = "Hello there. "
 FORMAT = AudioFormat("pcm_s16le", 16_000)
 A, B = "a", "b"  # the contexts of a conversation
-BY_ITSELF = (Authenticate, HeartbeatAnswered)  # the client says these without being asked
+BY_ITSELF = (Authenticate, HeartbeatAnswered, CloseContext, Goodbye)  # the connection says these, not who uses it
 # What fills a field that an event must have, by its type where its name says no more.
 _BY_TYPE: dict[Any, Any] = {str: TEXT, bool: True, float: 25.0, bytes: b"RIFF", Mapping[str, Any]: {}}
 
@@ -84,6 +86,7 @@ class Talk:
         self._together = together
         self.wire = Wire(self._connection(), chunk=chunk, cut=cut, accept=not together)
         self._expect_key()
+        self._take_start()
         self.listen()
 
     # --- the two ends ------------------------------------------------------------------------------------
@@ -125,6 +128,15 @@ class Talk:
         self._headers = {name.decode().lower(): value.decode() for name, value in request.extra_headers}
         query = dict(parse_qsl(urlsplit(request.target).query))
         assert self.dialect.key_in_band or self.dialect.key_of(query, self._headers) == KEY, "no key in the upgrade"
+
+    def _take_start(self) -> None:
+        """The server reads the start that is in the upgrade request."""
+        if not self.dialect.options_in_upgrade or not self.server.allows(StartStream):
+            return
+        start = self.dialect.start_of(self._headers)
+        assert isinstance(start, StartStream), f"the upgrade request holds no start: {start}"
+        self.server.received(start)
+        self.heard.append((start, None))
 
     # --- the server --------------------------------------------------------------------------------------
 
@@ -193,12 +205,7 @@ class Talk:
                 self.connection.send(event, self.wire.now, byte_rate=rate)
         self.wire.exchange()
         self.listen()
-        if isinstance(event, StartStream) and self.dialect.options_in_upgrade:
-            start = self.dialect.start_of(self._headers)
-            assert isinstance(start, StartStream), f"the upgrade request holds no start: {start}"
-            self.server.received(start)
-            self.heard.append((start, None))
-        elif len(self.heard) == before:
+        if len(self.heard) == before:
             self.heard.append((event, None))  # known to the client alone
 
     def wait(self) -> bool:
@@ -261,6 +268,8 @@ class Talk:
     def greet(self) -> None:
         """Up to a connection that accepts work."""
         self.say(*self.dialect.greeting())
+        if self.dialect.options_in_upgrade:
+            self.say(*self.dialect.started(self.options))
         if self.dialect.key_in_band:
             keys = [event.key for event, _ in self.heard if isinstance(event, Authenticate)]
             assert keys == [Secret(KEY)], "the key did not come in band"
@@ -272,7 +281,8 @@ class Talk:
     def start(self) -> None:
         """Speech-to-text: up to a session that takes audio."""
         self.send(StartStream(self.options))
-        self.say(*self.dialect.started(self.options))
+        if not self.dialect.options_in_upgrade:
+            self.say(*self.dialect.started(self.options))
         while self.client.session_state is not SessionState.STREAMING and self.wait():
             pass
         assert self.client.session_state is SessionState.STREAMING
