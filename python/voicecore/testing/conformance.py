@@ -153,9 +153,10 @@ def _steps(talk: Talk) -> Iterator[Step]:
     if not talk.connection.usable:
         return
     dialect, state = talk.dialect, talk.state()
-    yield from (Step(kind) for kind in dialect.sessions.get(talk.client.session_state, {}) if kind not in BY_ITSELF)
+    steps = [Step(kind) for kind in dialect.sessions.get(talk.client.session_state, {})]
     if state is not None and talk.connection.ready:
-        yield from (Step(kind, A) for kind in dialect.contexts.get(state, {}))
+        steps += [Step(kind, A) for kind in dialect.contexts.get(state, {})]
+    yield from (step for step in steps if step.kind not in BY_ITSELF)
     yield Step(None)
 
 
