@@ -43,6 +43,7 @@ from voicecore.events import (
     Failed,
     FlushCompleted,
     FlushContext,
+    LeaveContext,
     OpenContext,
     SendAudio,
     SendText,
@@ -208,9 +209,7 @@ def _life(make: Make, **arguments: Any) -> Talk:
     for context_id in (A, B):
         if talk.connection.has_room:
             _utter(talk, context_id)
-            if talk.dialect.streams_text and talk.connection.usable:
-                talk.send(talk.sample(CancelContext, context_id))  # type: ignore[arg-type]
-                talk.say(ContextFinished(context_id))
+            talk.send(LeaveContext(context_id))
     return talk
 
 
