@@ -170,7 +170,8 @@ class Talk:
         assert isinstance(event, ServerEvent), f"the client reads {type(said).__name__} as {type(event).__name__}"
         context_id: str | None = getattr(event, "context_id", None)
         if context_id == CURRENT:
-            context_id = getattr(said, "context_id", None) or self.client._current()
+            meant = None if isinstance(event, ContextAccepted) else getattr(said, "context_id", None)
+            context_id = meant or self.client._current()  # whom an acceptance without a name reaches does not matter
             event = replace(event, context_id=context_id)  # type: ignore[call-arg] # it has one
         if context_id is None:
             following = self.dialect.sessions.get(self.client.session_state, {}).get(type(event))
