@@ -254,6 +254,7 @@ async def test_a_cancel_leaves_no_task_and_the_next_is_served(dialect, when, kin
     tasks = []
     async with connect(dialect, emulator) as tts:
         whole = await said(tts)
+        assert client_tasks() > 0
         for _ in range(8):  # the first may open connections that are kept
             async with tts.synthesize(TEXT) if kind == "synthesize" else tts.context() as speech:
                 if kind == "context":
@@ -263,7 +264,7 @@ async def test_a_cancel_leaves_no_task_and_the_next_is_served(dialect, when, kin
             await trio.sleep(100)
             tasks.append(client_tasks())
         assert np.array_equal(await said(tts), whole)
-    assert 0 < max(tasks[4:]) <= max(tasks[:4])
+    assert max(tasks[4:]) <= max(tasks[:4])
     assert client_tasks() == 0
 
 
