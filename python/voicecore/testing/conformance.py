@@ -456,7 +456,7 @@ def silence_at_every_place(make: Make, path: Path) -> None:
         _shown(error)
         named = _DEADLINES.get(state)
         if named is not None and state not in {*talk.dialect.context_graces, *talk.dialect.graces}:
-            assert error.deadline == named
+            assert error.deadline == named, f"{state}: expected {named}, got {error}"
 
 
 @_at_every_place
@@ -493,7 +493,7 @@ def cancel_at_every_place(make: Make, path: Path) -> None:
             talk.connection.forget(A)
         late = sum(talk.do(Step(Audio, A)) for _ in range(2))
         assert talk.client.late_messages == late, "late audio is not counted"
-        confirmed = any([talk.do(Step(kind, A)) for kind in _confirmations(talk)])
+        confirmed = any(talk.do(Step(kind, A)) for kind in _confirmations(talk))
         assert forgotten or talk.wire.taken(A) == talk.expected(A), "late audio is delivered"
         assert forgotten or type(talk.connection.failure(A)) is type(failed)
         assert talk.connection.usable
