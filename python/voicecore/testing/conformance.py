@@ -456,7 +456,8 @@ def silence_at_every_place(make: Make, path: Path) -> None:
         _shown(error)
         named = _DEADLINES.get(state)
         if named is not None and state not in {*talk.dialect.context_graces, *talk.dialect.graces}:
-            assert error.deadline == named, f"{state}: expected {named}, got {error}"
+            # A turn may begin while the timer of what came before it still runs.
+            assert error.deadline in (named, "between_chunks"), f"{state}: expected {named}, got {error}"
 
 
 @_at_every_place
