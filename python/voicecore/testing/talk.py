@@ -277,8 +277,9 @@ class Talk:
 
     def _of_its_part(self, event: Event) -> Event:
         """The event with the name of the part of a turn that it is about, where the vendor names those."""
-        named = {field.name for field in fields(event)} & {"generation"} if isinstance(event, WITH_AUDIO) else ()
-        return replace(event, **dict.fromkeys(named, f"part-{self._ended}"))
+        if not (isinstance(event, WITH_AUDIO) and hasattr(event, "generation")):
+            return event
+        return replace(event, generation=f"{event.context_id}{self._ended}")  # type: ignore[call-arg] # it has one
 
     def _sound(self, context_id: str) -> dict[str, Any]:
         """The next piece of a context's audio: no two are alike."""
