@@ -8,12 +8,6 @@ from typing import Any
 from voicecore.errors import ConfigurationError, TextTooLongError
 
 
-def expect_set(what: str, got: Any) -> None:
-    """Refuses None, which every other check takes for unset."""
-    if got is None:
-        raise ConfigurationError(f"{what}: expected a value, got None")
-
-
 def expect_one_of(what: str, got: Any, allowed: Collection[Any]) -> None:
     """Refuses a value outside a closed set. None means unset and passes."""
     if got is not None and not any(got == value and type(got) is type(value) for value in allowed):

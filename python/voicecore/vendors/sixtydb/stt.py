@@ -48,7 +48,7 @@ from voicecore.events import (
 )
 from voicecore.protocol import Dialect, Fault, Grace, Listening, Role, SessionState, dump_json, parse_json, with_query
 from voicecore.secret import Secret
-from voicecore.vendors.options import expect_one_of, expect_range, expect_set, expect_type, without_unset
+from voicecore.vendors.options import expect_one_of, expect_range, expect_type, without_unset
 
 SAMPLE_RATES = (8000, 16000, 24000, 44100, 48000)
 ENCODINGS = ("mulaw", "linear")
@@ -110,10 +110,8 @@ class SixtydbSttOptions:
         expect_range("min_speakers", self.min_speakers, 1, 100, whole=True)
         expect_range("max_speakers", self.max_speakers, 1, 100, whole=True)
         expect_range("no_speech_threshold", self.no_speech_threshold, 0, 1)
-        expect_set("audio_frames", self.audio_frames)
-        expect_one_of("audio_frames", self.audio_frames, ("auto", "binary", "json"))
-        expect_set("trailing_silence", self.trailing_silence)
-        expect_range("trailing_silence", self.trailing_silence, 0, 10)
+        expect_one_of("audio_frames", self.audio_frames or "", ("auto", "binary", "json"))
+        expect_range("trailing_silence", "nothing" if self.trailing_silence is None else self.trailing_silence, 0, 10)
         if self.encoding == "mulaw" and self.sample_rate not in (None, 8000):
             raise ConfigurationError(f"sample_rate: expected 8000 for mulaw, got {self.sample_rate}")
 
