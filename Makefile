@@ -10,7 +10,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'C
 # cargo builds the binding for the environment's Python, whatever else is on the PATH.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
-.PHONY: demo test test-rust test-python lint types bench clean
+.PHONY: demo test test-rust test-python lint types bench docs clean
 
 demo: $(STAMPS)/wheel
 	$(BIN)/voicecore demo --out demo
@@ -37,6 +37,9 @@ bench: $(STAMPS)/wheel
 	$(BIN)/python -m pytest benches --benchmark-only --benchmark-max-time=0.1 --benchmark-columns=median,ops \
 		--benchmark-sort=name --quiet
 	$(BIN)/python -m benches --json bench.json
+
+docs: $(STAMPS)/wheel
+	$(BIN)/voicecore vendors --errors --markdown > docs/errors.md
 
 # The environment, then the wheel: an editable install, so that Python files need no rebuild.
 $(STAMPS)/venv:
