@@ -31,6 +31,7 @@ CANCELS = {
 }
 ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw")
 RATES = (8_000, 16_000, 22_050, 24_000, 32_000, 36_000, 44_100, 48_000)
+MESSAGES = {"Synthesize": "requests", "OpenContext": "contexts", "SendText": "texts", "CancelContext": "cancels"}
 STATUSES = (400, 401, 402, 403, 404, 429, 500, 503)
 Row = tuple[str, str, bool, float | None]  # what the vendor said, our class, retryable, retry_after
 
@@ -118,8 +119,9 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "cancel", CANCELS[found["cancel"]]
     else:
         yield "at once", "1 on a connection"
-    if limits := [f"{count} {kind} in {seconds:g} s" for kind, (count, seconds) in found["rates"].items()]:
-        yield "limits", ", ".join(limits)
+    if found["rates"]:
+        rates = found["rates"].items()
+        yield "limits", ", ".join(f"{count} {MESSAGES.get(kind, kind)} in {span:g} s" for kind, (count, span) in rates)
     yield "wire", ", ".join(_grouped(found["wire_formats"]))
     yield "options", f"{found['options']}({', '.join(found['option_fields'])})"
 
@@ -202,8 +204,8 @@ def errors_page(dialects: Iterable[type[Dialect]]) -> str:
         "`retry_after` is the wait in seconds, where the vendor, or a limit that is kept on our side, gives one.\n\n"
         "## What the vendor said\n",
         _table("class", [(kind.__name__, _first_line(kind), kind.retryable) for kind in _kinds()], "meaning"),
-        "The code decides. Where it is in no table, words in the text do; for every vendor, those of a refused key are\n"
-        "an `AuthError`. All else is a `VendorError`.\n",
+        "The code decides. Where it is in no table, words in the text do; for every vendor, those of a refused key\n"
+        "are an `AuthError`. All else is a `VendorError`.\n",
     ]
     for names, codes, words in _by_tables(dialects):
         parts.append(f"## {', '.join(names)}\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from voicecore import vendors
 from voicecore.protocol import Dialect
 from voicecore.secret import Secret
 from voicecore.vendors.deepdub import DeepdubOpen
@@ -40,7 +41,7 @@ class Profile:
         return bool(key) and not str(key).startswith(REFUSED_PREFIX)
 
     def dialects(self) -> dict[str, Dialect]:
-        """Every dialect that is served, by the path of its URL."""
+        """Every dialect that is served, by the path of its URL. One that leaves no choice is served as it is."""
         served: list[Dialect] = [
             DeepdubOpen(binary_frames=self.deepdub_frames == "binary"),
             SixtydbStt(
@@ -48,4 +49,6 @@ class Profile:
                 connected_first=self.sixtydb_handshake == "before_start",
             ),
         ]
+        chosen = {type(dialect) for dialect in served}
+        served += [kind() for kind in vendors.DIALECTS if kind not in chosen]
         return {dialect.path(): dialect for dialect in served}
