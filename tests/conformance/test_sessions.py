@@ -261,6 +261,7 @@ async def test_a_cancel_leaves_no_task_and_the_next_is_served(dialect, when, kin
                     await speech.send_text(TEXT)
                     await speech.flush()
                 await when(speech)
+            assert all(link.connection.idle for link in tts._links), "it was not cancelled"
             await trio.sleep(100)
             tasks.append(client_tasks())
         assert np.array_equal(await said(tts), whole)

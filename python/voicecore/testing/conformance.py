@@ -18,11 +18,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import product
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from wsproto.events import CloseConnection, Pong
 
+from voicecore.audio import AudioFormat, Encoding
 from voicecore.connection import SESSION, TERMINAL_CLOSE_CODES, Phase
 from voicecore.errors import (
     AuthError,
@@ -71,6 +73,7 @@ from voicecore.testing.wire import frames_of
 GARBAGE: tuple[str | bytes, ...] = ("", "garbage {", "[]", '{"a":NaN}', "[" * 5000, "\0", b"", b"\xff\0\xfe", b"{}")
 UNKNOWN: tuple[Any, ...] = ({"type": "of_tomorrow"}, {"of_tomorrow": {}}, {"of_tomorrow": True})
 WRONG: tuple[Any, ...] = (None, True, -1, 0.5, 10**400, "", "x", "\0", [], [None], {}, {"x": 1})
+RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000)
 CLOSE_CODES = (1000, 1001, 1006, 1008, 1011)  # 1006: the end of the stream without a word
 ENDS = (ContextFinished, FlushCompleted, StreamStopped)
 _DEADLINES: dict[Any, str] = {**CONTEXT_DEADLINES, **SESSION_DEADLINES}
@@ -283,6 +286,19 @@ def whole_life(make: Make) -> None:
     assert heard == TEXT * len(asked_for) * (1 + talk.dialect.streams_text), "another text is heard"
     frames = [event.data for event, _ in talk.heard if isinstance(event, SendAudio)]
     assert frames == [bytes(talk.dialect.frame_bytes(wire))] * (3 * (talk.dialect.kind == "stt"))
+    assert talk.dialect.kind == "tts" or talk.client.session_state in OVER, "the session is not over"
+
+
+def every_format(make: Make) -> None:
+    """Whatever the caller's format is, both ends mean the same one and the audio comes through."""
+    for encoding, rate in product(get_args(Encoding), RATES):
+        talk = _life(make, wanted=AudioFormat(encoding, rate))
+        _expect_what_was_said(talk)
+        wire = talk.dialect.wire_format(talk.options)
+        asked = [event.options for event, _ in talk.heard if hasattr(event, "options")]
+        assert {talk.dialect.wire_format(options) for options in asked} == {wire}
+        frames = [event.data for event, _ in talk.heard if isinstance(event, SendAudio)]
+        assert set(frames) <= {bytes(talk.dialect.frame_bytes(wire))}
 
 
 def two_at_once(make: Make) -> None:
@@ -433,7 +449,7 @@ def garbage_at_every_place(make: Make, path: Path) -> None:
         followed, failed = talk.followed(inbox), talk.connection.failure(inbox)
         talk.wire.frames(*frames_of(junk))
         if not talk.connection.closed:
-            _decoded(talk.dialect, junk, Role.CLIENT)  # it means something to this dialect
+            assert _is_message(talk.dialect, junk), f"{junk!r} passes without a word"
             continue
         assert isinstance(talk.connection.error and talk.connection.error(), ProtocolError | VendorError)
         assert talk.wire.taken(inbox) == talk.expected(inbox)
@@ -541,15 +557,13 @@ def another_beside_every_place(make: Make, path: Path) -> None:
 @cache
 def _messages(make: Make) -> tuple[tuple[Role, str | bytes], ...]:
     """One message of each kind that either side says, with the role that hears it."""
-    found: dict[tuple[Role, type[Event]], str | bytes] = {}
-    talks = [_life(make), *(_replay(make, path) for path in _places(make))]
-    for talk in talks:
-        for event, message in talk.said:
-            found.setdefault((Role.CLIENT, type(event)), message)
-        for heard, request in talk.heard:
-            if request is not None:
-                found.setdefault((Role.SERVER, type(heard)), request)
-    return tuple((role, message) for (role, _), message in found.items())
+    found: dict[tuple[Role, type[Event], bool], str | bytes] = {}
+    for talk in (_life(make), *(_replay(make, path) for path in _places(make))):
+        said = [(Role.CLIENT, event, message) for event, message in talk.said]
+        heard = [(Role.SERVER, event, message) for event, message in talk.heard if message is not None]
+        for role, event, message in [*said, *heard]:
+            found.setdefault((role, type(event), getattr(event, "context_id", None) is None), message)
+    return tuple((role, message) for (role, *_), message in found.items())
 
 
 def _body(message: str | bytes) -> tuple[str, dict[str, Any], str] | None:
@@ -587,6 +601,16 @@ def _decoded(dialect: Dialect, message: str | bytes, role: Role) -> Event | None
         return dialect.decode(payload, text=isinstance(message, str), role=role)
     except (MessageError, ProtocolError):
         return None
+
+
+def _is_message(dialect: Dialect, message: str | bytes) -> bool:
+    """True if it means something to this dialect's client, be it that nothing is to be done."""
+    payload = message.encode() if isinstance(message, str) else message
+    try:
+        dialect.decode(payload, text=isinstance(message, str), role=Role.CLIENT)
+    except (MessageError, ProtocolError):
+        return False
+    return True
 
 
 def damaged_messages(make: Make) -> None:
@@ -638,6 +662,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 _EVERY_KIND: tuple[Callable[[Make], None], ...] = (
     whole_life,
+    every_format,
     every_chunk,
     all_in_one_delivery,
     fragments,

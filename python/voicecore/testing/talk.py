@@ -72,13 +72,21 @@ class Talk:
     """Both ends of one conversation. `said` and `heard`: what the server said and heard, events beside messages."""
 
     def __init__(
-        self, dialect: Dialect, *, chunk: int | None = None, cut: int = 0, pieces: int = 1, together: bool = False
+        self,
+        dialect: Dialect,
+        *,
+        chunk: int | None = None,
+        cut: int = 0,
+        pieces: int = 1,
+        together: bool = False,
+        wanted: AudioFormat = FORMAT,
     ) -> None:
         """`pieces`: each message of the server travels in as many fragments, with a ping after each. `together`: what
-        the server can say at once comes in one delivery, the greeting with the answer to the upgrade."""
+        the server can say at once comes in one delivery, the greeting with the answer to the upgrade. `wanted`: the
+        caller's format."""
         self.dialect = dialect
         self.server = Protocol(dialect, Role.SERVER)
-        self.options = dialect.options_for(dialect.options(), FORMAT)
+        self.options = dialect.options_for(dialect.options(), wanted)
         self.said: list[tuple[ServerEvent, str | bytes]] = []
         self.heard: list[tuple[ClientEvent, str | bytes | None]] = []
         self.pings = 0
