@@ -41,7 +41,7 @@ class Profile:
         return bool(key) and not str(key).startswith(REFUSED_PREFIX)
 
     def dialects(self) -> dict[str, Dialect]:
-        """Every dialect that is served, by the path of its URL. One that leaves no choice is served as it is."""
+        """Every dialect that is served, by the path of its URL."""
         served: list[Dialect] = [
             DeepdubOpen(binary_frames=self.deepdub_frames == "binary"),
             SixtydbStt(
@@ -50,5 +50,5 @@ class Profile:
             ),
         ]
         chosen = {type(dialect) for dialect in served}
-        served += [kind() for kind in vendors.DIALECTS if kind not in chosen]
+        served += [kind() for kind in vendors.DIALECTS if kind not in chosen]  # one that leaves no choice
         return {dialect.path(): dialect for dialect in served}
