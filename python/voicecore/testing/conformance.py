@@ -6,7 +6,7 @@
 
 A dialect is checked as its constructor makes it and with each of the constructor's switches turned. The places of a
 conversation are found by walking the tables from the start, both ends at once; what a dialect has no message for is
-never reached, so nothing is asked of it there. A check raises `AssertionError` with the place where it failed.
+never reached, so nothing is asked of it there. A check that fails raises, with the place where it failed as a note.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Case:
     check: Callable[[], None]
 
     def run(self) -> None:
-        """Raises `AssertionError` if the dialect does not pass."""
+        """Raises (most often `AssertionError`) if the dialect does not pass."""
         self.check()
 
     def __str__(self) -> str:
@@ -128,14 +128,16 @@ def _switches(dialect: type[Dialect]) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _comes_to_an_end(make: Make) -> bool:
-    talk = Talk(make())
-    if talk.dialect.kind == "stt":
-        return True
+    """False if the server has no way to end an utterance; any other fault is for the cases to find."""
     try:
-        talk.greet()
-        _utter(talk, A)
+        talk = Talk(make())
+        if talk.dialect.kind == "tts":
+            talk.greet()
+            _utter(talk, A)
     except AssertionError:
         return False
+    except Exception:  # noqa: BLE001 - whatever it is, the other dialects' cases are to be listed
+        return True
     return True
 
 
@@ -618,13 +620,20 @@ def damaged_messages(make: Make) -> None:
     dialect = make()
     for role, message in _messages(make):
         for damaged in _damaged(message):
-            event = _decoded(dialect, damaged, role)
-            if event is None:
-                continue
-            assert isinstance(event, ServerEvent if role is Role.CLIENT else ClientEvent), f"{damaged!r}: {event}"
-            for field, hint in get_type_hints(type(event)).items():
-                value = getattr(event, field)
-                assert _fits(value, hint), f"{damaged!r}: {type(event).__name__}.{field}: {hint}, got {value!r}"
+            try:
+                _expect_fitting(_decoded(dialect, damaged, role), role)
+            except BaseException as error:
+                error.add_note(f"the {role.value} hears {damaged!r}")
+                raise
+
+
+def _expect_fitting(event: Event | None, role: Role) -> None:
+    if event is None:
+        return
+    assert isinstance(event, ServerEvent if role is Role.CLIENT else ClientEvent), f"{event} is of the other side"
+    for field, hint in get_type_hints(type(event)).items():
+        value = getattr(event, field)
+        assert _fits(value, hint), f"{type(event).__name__}.{field}: expected {hint}, got {value!r}"
 
 
 def _damaged(message: str | bytes) -> Iterator[str | bytes]:

@@ -192,6 +192,7 @@ class Talk:
         payload = message.encode() if isinstance(message, str) else message
         event = self.dialect.decode(payload, text=isinstance(message, str), role=Role.CLIENT)
         assert isinstance(event, ServerEvent), f"the client reads {type(said).__name__} as {type(event).__name__}"
+        _expect_the_same(said, event)
         context_id: str | None = getattr(event, "context_id", None)
         if context_id == CURRENT:
             meant = None if isinstance(event, ContextAccepted) else getattr(said, "context_id", None)
@@ -372,3 +373,10 @@ class Talk:
 def _required(kind: type[Event]) -> list[str]:
     """The fields of an event that have no default."""
     return [field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING]
+
+
+def _expect_the_same(said: ServerEvent, heard: ServerEvent) -> None:
+    """What a message is about, and what it brings, comes out as it went in; the rest a vendor may leave out."""
+    for name, unsaid in (("context_id", (None, CURRENT)), ("data", ()), ("text", ()), ("is_final", ())):
+        if hasattr(said, name) and getattr(heard, name, None) not in (*unsaid, getattr(said, name)):
+            raise AssertionError(f"{type(said).__name__}.{name}: {getattr(said, name)!r} is heard as {heard}")
