@@ -377,6 +377,6 @@ def _required(kind: type[Event]) -> list[str]:
 
 def _expect_the_same(said: ServerEvent, heard: ServerEvent) -> None:
     """What a message is about, and what it brings, comes out as it went in; the rest a vendor may leave out."""
-    for name, unsaid in (("context_id", (None, CURRENT)), ("data", ()), ("text", ()), ("is_final", ())):
+    for name, unsaid in (("context_id", (None, CURRENT)), ("data", ()), ("text", ())):
         if hasattr(said, name) and getattr(heard, name, None) not in (*unsaid, getattr(said, name)):
             raise AssertionError(f"{type(said).__name__}.{name}: {getattr(said, name)!r} is heard as {heard}")
