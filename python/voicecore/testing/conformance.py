@@ -12,15 +12,12 @@ never reached, so nothing is asked of it there. A check that fails raises, with 
 from __future__ import annotations
 
 import inspect
-import json
-import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from wsproto.events import CloseConnection, Pong
 
@@ -67,12 +64,12 @@ from voicecore.protocol import (
     Role,
     SessionState,
 )
+from voicecore.testing.damage import body_of, damaged, fits, like
 from voicecore.testing.talk import BY_ITSELF, KEY, TEXT, A, B, Step, Talk
 from voicecore.testing.wire import frames_of
 
 GARBAGE: tuple[str | bytes, ...] = ("", "garbage {", "[]", '{"a":NaN}', "[" * 5000, "\0", b"", b"\xff\0\xfe", b"{}")
 UNKNOWN: tuple[Any, ...] = ({"type": "of_tomorrow"}, {"of_tomorrow": {}}, {"of_tomorrow": True})
-WRONG: tuple[Any, ...] = (None, True, -1, 0.5, 10**400, "", "x", "\0", [], [None], {}, {"x": 1})
 RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000)
 CLOSE_CODES = (1000, 1001, 1006, 1008, 1011)  # 1006: the end of the stream without a word
 ENDS = (ContextFinished, FlushCompleted, StreamStopped)
@@ -568,29 +565,13 @@ def _messages(make: Make) -> tuple[tuple[Role, str | bytes], ...]:
     return tuple((role, message) for (role, *_), message in found.items())
 
 
-def _body(message: str | bytes) -> tuple[str, dict[str, Any], str] | None:
-    """The JSON object in a message, with what stands before and after it; None if it holds none."""
-    try:
-        text = message if isinstance(message, str) else message.decode()
-        before, body, after = re.fullmatch(r"([^{]*)(\{.*\})([^}]*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
-        value = json.loads(body)
-    except (AttributeError, ValueError):
-        return None
-    return before, value, after
-
-
-def _like(message: str | bytes, before: str, body: Any, after: str) -> str | bytes:
-    text = f"{before}{json.dumps(body)}{after}"
-    return text if isinstance(message, str) else text.encode()
-
-
 def _unknown_message(make: Make) -> str | bytes:
     """A message of a type that does not exist, in this dialect's framing."""
     for role, message in _messages(make):
-        parts = _body(message)
+        parts = body_of(message)
         if role is Role.CLIENT and parts is not None:
             for body in UNKNOWN:
-                candidate = _like(message, parts[0], body, parts[2])
+                candidate = like(message, parts[0], body, parts[2])
                 if isinstance(_decoded(make(), candidate, role), Unknown):
                     return candidate
     raise AssertionError("no message of an unknown type is decoded as Unknown")
@@ -619,11 +600,11 @@ def damaged_messages(make: Make) -> None:
     """Any field of any message may be missing or of another type: an event whose fields fit, or a typed error."""
     dialect = make()
     for role, message in _messages(make):
-        for damaged in _damaged(message):
+        for wrong in damaged(message):
             try:
-                _expect_fitting(_decoded(dialect, damaged, role), role)
+                _expect_fitting(_decoded(dialect, wrong, role), role)
             except BaseException as error:
-                error.add_note(f"the {role.value} hears {damaged!r}")
+                error.add_note(f"the {role.value} hears {wrong!r}")
                 raise
 
 
@@ -633,40 +614,7 @@ def _expect_fitting(event: Event | None, role: Role) -> None:
     assert isinstance(event, ServerEvent if role is Role.CLIENT else ClientEvent), f"{event} is of the other side"
     for field, hint in get_type_hints(type(event)).items():
         value = getattr(event, field)
-        assert _fits(value, hint), f"{type(event).__name__}.{field}: expected {hint}, got {value!r}"
-
-
-def _damaged(message: str | bytes) -> Iterator[str | bytes]:
-    yield from (message[:end] for end in range(len(message)))
-    if parts := _body(message):
-        for body in _changed(parts[1]):
-            yield _like(message, parts[0], body, parts[2])
-
-
-def _changed(value: Any) -> Iterator[Any]:
-    """JSON values like this one, each different in one place."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            rest = {name: other for name, other in value.items() if name != key}
-            yield rest
-            yield from ({**value, key: other} for other in (*WRONG, *_changed(inner)))
-    elif isinstance(value, list):
-        for at, inner in enumerate(value):
-            yield from ([*value[:at], other, *value[at + 1 :]] for other in (*WRONG, *_changed(inner)))
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """True for a value of an annotated type."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if hint is Any or hint is value is None or hint is type(None) is type(value):
-        return True
-    if origin in (Union, UnionType):
-        return any(_fits(value, other) for other in arguments)
-    if origin is Literal:
-        return value in arguments
-    if origin is tuple:
-        return isinstance(value, tuple) and all(_fits(item, arguments[0]) for item in value)
-    return isinstance(value, (int, float) if hint is float else origin or hint)
+        assert fits(value, hint), f"{type(event).__name__}.{field}: expected {hint}, got {value!r}"
 
 
 _EVERY_KIND: tuple[Callable[[Make], None], ...] = (
