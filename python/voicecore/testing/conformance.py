@@ -11,13 +11,11 @@ never reached, so nothing is asked of it there. A check that fails raises, with 
 
 from __future__ import annotations
 
-import inspect
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from wsproto.events import CloseConnection, Pong
 
@@ -42,12 +40,10 @@ from voicecore.events import (
     Failed,
     FlushCompleted,
     FlushContext,
-    LeaveContext,
     OpenContext,
     SendAudio,
     SendText,
     ServerEvent,
-    SpeechStarted,
     StartStream,
     StreamStopped,
     Synthesize,
@@ -65,7 +61,20 @@ from voicecore.protocol import (
     SessionState,
 )
 from voicecore.testing.damage import body_of, damaged, fits, like
-from voicecore.testing.talk import BY_ITSELF, KEY, TEXT, A, B, Step, Talk
+from voicecore.testing.talk import KEY, TEXT, A, B, Step, Talk
+from voicecore.testing.ways import (
+    Make,
+    Path,
+    decoded,
+    life,
+    multiplexes,
+    places,
+    replay,
+    takes_several,
+    utter,
+    variants,
+    where_of,
+)
 from voicecore.testing.wire import frames_of
 
 GARBAGE: tuple[str | bytes, ...] = ("", "garbage {", "[]", '{"a":NaN}', "[" * 5000, "\0", b"", b"\xff\0\xfe", b"{}")
@@ -74,8 +83,6 @@ RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000)
 CLOSE_CODES = (1000, 1001, 1006, 1008, 1011)  # 1006: the end of the stream without a word
 ENDS = (ContextFinished, FlushCompleted, StreamStopped)
 _DEADLINES: dict[Any, str] = {**CONTEXT_DEADLINES, **SESSION_DEADLINES}
-Make = Callable[[], Dialect]
-Path = tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,92 +103,14 @@ class Case:
 def conformance_cases(dialect: type[Dialect]) -> list[Case]:
     """Every check of a dialect, for each of its variants."""
     checks = _EVERY_KIND + (_TTS if dialect.kind == "tts" else ())
-    variants = [
-        Case(f"{name}-{check.__name__}", partial(check, make)) for name, make in _variants(dialect) for check in checks
-    ]
-    return [*variants, Case(f"{dialect.name}-every_split", partial(every_split, dialect))]
-
-
-def _variants(dialect: type[Dialect]) -> Iterator[tuple[str, Make]]:
-    """The dialect as it is, and with each of its constructor's switches turned: alone or, where an utterance then has
-    no end, with the first other one that gives it one."""
-    yield dialect.name, dialect
-    turned = [{name: choice} for name, choices in _switches(dialect) for choice in choices]
-    for one in turned:
-        others = [one | other for other in turned if not one.keys() & other.keys()]
-        switches = next((both for both in [one, *others] if _comes_to_an_end(partial(dialect, **both))), one)
-        shown = ",".join(f"{name}={choice}" for name, choice in switches.items())
-        yield f"{dialect.name}-{shown}", partial(dialect, **switches)
-
-
-def _switches(dialect: type[Dialect]) -> Iterator[tuple[str, list[Any]]]:
-    """The constructor's arguments that are a choice, with what is not their default."""
-    hints = get_type_hints(dialect.__init__)
-    for name, parameter in inspect.signature(dialect).parameters.items():
-        hint = hints.get(name)
-        listed = get_args(hint) if get_origin(hint) is Literal else ()
-        choices = (True, False) if hint is bool else listed
-        yield name, [choice for choice in choices if choice != parameter.default]
-
-
-def _comes_to_an_end(make: Make) -> bool:
-    """False if the server has no way to end an utterance; any other fault is for the cases to find."""
-    try:
-        talk = Talk(make())
-        if talk.dialect.kind == "tts":
-            talk.greet()
-            _utter(talk, A)
-    except AssertionError:
-        return False
-    except Exception:  # noqa: BLE001 - whatever it is, the other dialects' cases are to be listed
-        return True
-    return True
-
-
-# --- the places of a conversation ------------------------------------------------------------------------
-
-
-@cache
-def _places(make: Make) -> tuple[Path, ...]:
-    """The shortest way to every pair of states (ours and the server's) that a conversation with one context reaches."""
-    found: dict[Any, Path] = {_where(Talk(make())): ()}
-    todo = deque(found.values())
-    while todo:
-        path = todo.popleft()
-        for step in _steps(_replay(make, path)):
-            talk = _replay(make, path)
-            if talk.do(step) and talk.connection.phase is Phase.OPEN and _where(talk) not in found:
-                found[_where(talk)] = (*path, step)
-                todo.append((*path, step))
-    return tuple(found.values())
-
-
-def _where(talk: Talk) -> tuple[Any, ...]:
-    return talk.client.session_state, talk.state(), talk.server.session_state, talk.server_state()
-
-
-def _steps(talk: Talk) -> Iterator[Step]:
-    """What the tables let either side do here."""
-    if not talk.connection.usable:
-        return
-    dialect, state = talk.dialect, talk.state()
-    steps = [Step(kind) for kind in dialect.sessions.get(talk.client.session_state, {})]
-    if state is not None and talk.connection.ready:
-        steps += [Step(kind, A) for kind in dialect.contexts.get(state, {})]
-    yield from (step for step in steps if step.kind not in BY_ITSELF)
-    yield Step(None)
-
-
-def _replay(make: Make, path: Path, **arguments: Any) -> Talk:
-    talk = Talk(make(), **arguments)
-    for step in path:
-        assert talk.do(step), f"{step} is not possible again"
-    return talk
+    checked = [(name, make, check) for name, make in variants(dialect) for check in checks]
+    checked.append((dialect.name, dialect, every_split))  # the longest of them, and no switch changes what it tries
+    return [Case(f"{name}-{check.__name__}", partial(check, make)) for name, make, check in checked]
 
 
 def _at_every_place(check: Callable[[Make, Path], None]) -> Callable[[Make], None]:
     def everywhere(make: Make) -> None:
-        for path in _places(make):
+        for path in places(make):
             try:
                 check(make, path)
             except BaseException as error:
@@ -207,63 +136,6 @@ def _shown(error: VoicecoreError) -> VoicecoreError:
 # --- checks ----------------------------------------------------------------------------------------------
 
 
-def _life(make: Make, **arguments: Any) -> Talk:
-    """A whole conversation: for text-to-speech two utterances, at once where the socket takes them."""
-    talk = Talk(make(), **arguments)
-    talk.greet()
-    if talk.dialect.kind == "stt":
-        _recognise(talk)
-        return talk
-    if _multiplexes(make):
-        _interleave(talk)
-        return talk
-    for context_id in (A, B):
-        if talk.connection.has_room:
-            _utter(talk, context_id)
-            talk.send(LeaveContext(context_id))
-    return talk
-
-
-@cache
-def _multiplexes(make: Make) -> bool:
-    """True if two contexts can be at work on one socket, and the server's messages tell which they are about."""
-    talk = Talk(make())
-    talk.greet()
-    _utter(talk, A)
-    decoded = [_decoded(make(), message, Role.CLIENT) for event, message in talk.said if hasattr(event, "context_id")]
-    return _takes_several(make()) and all(getattr(event, "context_id", A) == A for event in decoded)
-
-
-def _takes_several(dialect: Dialect) -> bool:
-    return dialect.max_contexts is None or dialect.max_contexts > 1
-
-
-def _utter(talk: Talk, context_id: str) -> None:
-    talk.ask(context_id)
-    talk.speak(context_id, context_id)
-    talk.finish(context_id)
-
-
-def _interleave(talk: Talk) -> None:
-    talk.ask(A)
-    talk.speak(A)
-    talk.ask(B)
-    talk.speak(B, A, B)
-    talk.finish(A)
-    talk.speak(B)
-    talk.finish(B)
-
-
-def _recognise(talk: Talk) -> None:
-    talk.start()
-    for _ in range(3):
-        talk.send(talk.sample(SendAudio, None))  # type: ignore[arg-type] # it is a client's
-    talk.say(SpeechStarted(0.5))
-    talk.transcribe(is_final=False)
-    assert talk.transcribe(is_final=True), "the server cannot say a final transcript"
-    talk.stop()
-
-
 def _expect_what_was_said(talk: Talk) -> None:
     """The client read all that the server said, each thing once and in order."""
     inboxes = [SESSION, *(c for c in (A, B) if talk.expected(c))]
@@ -275,7 +147,7 @@ def _expect_what_was_said(talk: Talk) -> None:
 
 def whole_life(make: Make) -> None:
     """A conversation from the greeting to the end; both ends mean the same."""
-    talk = _life(make)
+    talk = life(make)
     _expect_what_was_said(talk)
     wire = talk.dialect.wire_format(talk.options)
     asked = [event for event, _ in talk.heard if hasattr(event, "options")]
@@ -291,7 +163,7 @@ def whole_life(make: Make) -> None:
 def every_format(make: Make) -> None:
     """Whatever the caller's format is, both ends mean the same one and the audio comes through."""
     for encoding, rate in product(get_args(Encoding), RATES):
-        talk = _life(make, wanted=AudioFormat(encoding, rate))
+        talk = life(make, wanted=AudioFormat(encoding, rate))
         _expect_what_was_said(talk)
         wire = talk.dialect.wire_format(talk.options)
         asked = [event.options for event, _ in talk.heard if hasattr(event, "options")]
@@ -302,11 +174,11 @@ def every_format(make: Make) -> None:
 
 def two_at_once(make: Make) -> None:
     """Two utterances: interleaved on a socket that takes them, else the second has no room before the first ends."""
-    talk = _life(make)
-    if _multiplexes(make):
+    talk = life(make)
+    if multiplexes(make):
         order = [event.context_id for event, _ in talk.said if isinstance(event, Audio)]
         assert order != sorted(order)
-    several = _takes_several(make())
+    several = takes_several(make())
     talk = Talk(make())
     talk.greet()
     talk.ask(A)
@@ -318,23 +190,23 @@ def two_at_once(make: Make) -> None:
 def every_chunk(make: Make) -> None:
     """The server's bytes, however many come at a time, tell the same."""
     for chunk in (1, 2, 3, 7, 100):
-        _expect_what_was_said(_life(make, chunk=chunk))
+        _expect_what_was_said(life(make, chunk=chunk))
 
 
 def every_split(make: Make) -> None:
     """The server's bytes cut into two at every byte tell the same."""
-    for cut in range(1, _life(make).wire.delivered):
-        _expect_what_was_said(_life(make, cut=cut))
+    for cut in range(1, life(make).wire.delivered):
+        _expect_what_was_said(life(make, cut=cut))
 
 
 def all_in_one_delivery(make: Make) -> None:
     """The greeting comes with the answer to the upgrade, and several messages at once."""
-    _expect_what_was_said(_life(make, together=True))
+    _expect_what_was_said(life(make, together=True))
 
 
 def fragments(make: Make) -> None:
     """Messages in fragments, with a ping after each; all pings are answered."""
-    talk = _life(make, pieces=3)
+    talk = life(make, pieces=3)
     _expect_what_was_said(talk)
     pongs = [event for event in talk.wire.control if isinstance(event, Pong)]
     assert len(pongs) == talk.pings > 0
@@ -351,7 +223,7 @@ def every_error_code(make: Make) -> None:
             talk.start()
         inbox = _inbox(talk.dialect)
         assert talk.say(Failed(inbox or None, code, "no")) or talk.say(Failed(None, code, "no")), "no way to say it"
-        if getattr(_decoded(make(), talk.said[-1][1], Role.CLIENT), "code", None) == "":
+        if getattr(decoded(make(), talk.said[-1][1], Role.CLIENT), "code", None) == "":
             return  # our server has no codes to say
         error = talk.wire.error(inbox)
         assert type(error) is kind and error.code == code, f"{code}: expected {kind.__name__}, got {error!r}"
@@ -364,7 +236,7 @@ def every_error_code(make: Make) -> None:
 def close_at_every_place(make: Make, path: Path) -> None:
     """An end of the socket is an error, unless the vendor has no other end; what had come stays readable."""
     for code in CLOSE_CODES:
-        talk = _replay(make, path)
+        talk = replay(make, path)
         inbox = _inbox(talk.dialect)
         state = talk.state() if inbox else talk.client.session_state
         followed, failed = talk.followed(inbox), talk.connection.failure(inbox)
@@ -410,7 +282,7 @@ def _expect_refusal_of_more(talk: Talk) -> None:
 def error_at_every_place(make: Make, path: Path) -> None:
     """The vendor's error, with and without a context's name, ends what it is about, and nothing else."""
     for context_id in {_inbox(make()) or None, None}:
-        talk = _replay(make, path)
+        talk = replay(make, path)
         inbox = _inbox(talk.dialect)
         followed, failed = talk.followed(inbox), talk.connection.failure(inbox)
         codes = [code for code, kind in talk.dialect.errors.items() if kind is not AuthError]  # which may end more
@@ -430,10 +302,10 @@ def error_at_every_place(make: Make, path: Path) -> None:
 @_at_every_place
 def unknown_at_every_place(make: Make, path: Path) -> None:
     """A message type of tomorrow is kept and counted, and changes nothing."""
-    talk = _replay(make, path)
-    where, usable = _where(talk), talk.connection.usable
+    talk = replay(make, path)
+    where, usable = where_of(talk), talk.connection.usable
     talk.wire.frames(*frames_of(_unknown_message(make)))
-    assert (_where(talk), talk.connection.usable) == (where, usable)
+    assert (where_of(talk), talk.connection.usable) == (where, usable)
     assert talk.client.unknown_messages == 1
     if talk.connection.failure(SESSION) is None:
         assert isinstance(talk.wire.taken(SESSION)[-1], Unknown)
@@ -443,7 +315,7 @@ def unknown_at_every_place(make: Make, path: Path) -> None:
 def garbage_at_every_place(make: Make, path: Path) -> None:
     """What is no message ends the connection with an error; nobody waits for more."""
     for junk in GARBAGE:
-        talk = _replay(make, path)
+        talk = replay(make, path)
         inbox = _inbox(talk.dialect)
         followed, failed = talk.followed(inbox), talk.connection.failure(inbox)
         talk.wire.frames(*frames_of(junk))
@@ -459,7 +331,7 @@ def garbage_at_every_place(make: Make, path: Path) -> None:
 @_at_every_place
 def silence_at_every_place(make: Make, path: Path) -> None:
     """A vendor that says nothing more is given up by a named deadline, whatever was going on."""
-    talk = _replay(make, path)
+    talk = replay(make, path)
     inbox = _inbox(talk.dialect)
     state = talk.state() if inbox else talk.client.session_state
     followed = talk.followed(inbox) and talk.connection.failure(inbox) is None
@@ -479,7 +351,7 @@ def silence_at_every_place(make: Make, path: Path) -> None:
 def goodbye_at_every_place(make: Make, path: Path) -> None:
     """Closing ends with the peer's answer, or without one by the deadline."""
     for answers in (True, False):
-        talk = _replay(make, path)
+        talk = replay(make, path)
         talk.connection.close(talk.wire.now)
         talk.wire.exchange()
         talk.listen()
@@ -496,7 +368,7 @@ def goodbye_at_every_place(make: Make, path: Path) -> None:
 def cancel_at_every_place(make: Make, path: Path) -> None:
     """What comes after a cancel is dropped and counted; the socket lives on, unless to end it is the cancel."""
     for forgotten in (False, True):
-        talk = _replay(make, path)
+        talk = replay(make, path)
         was_open, failed = talk.connection.is_open(A), talk.connection.failure(A)
         talk.send(CancelContext(A))
         if not was_open:
@@ -515,7 +387,7 @@ def cancel_at_every_place(make: Make, path: Path) -> None:
         assert talk.connection.usable
         if confirmed and talk.connection.has_room:
             talk.wire.at(talk.wire.now + 2 * talk.connection.deadlines.close)
-            _utter(talk, B)
+            utter(talk, B)
             assert talk.wire.taken(B) == talk.expected(B)
 
 
@@ -528,7 +400,7 @@ def _confirmations(talk: Talk) -> list[type[Event]]:
 @_at_every_place
 def cancel_unconfirmed_at_every_place(make: Make, path: Path) -> None:
     """A socket that serves one context at a time is given up when it does not confirm a cancel."""
-    talk = _replay(make, path)
+    talk = replay(make, path)
     if not talk.connection.is_open(A):
         return
     talk.send(CancelContext(A))
@@ -540,12 +412,12 @@ def cancel_unconfirmed_at_every_place(make: Make, path: Path) -> None:
 @_at_every_place
 def another_beside_every_place(make: Make, path: Path) -> None:
     """Wherever one context is, another on the same socket is served as if it were alone."""
-    talk = _replay(make, path)
+    talk = replay(make, path)
     alone = talk.state() in (None, ContextState.NEW)
-    if not (talk.connection.ready and talk.connection.has_room and (alone or _multiplexes(make))):
+    if not (talk.connection.ready and talk.connection.has_room and (alone or multiplexes(make))):
         return
     state, held = talk.state(), list(talk.expected(A))
-    _utter(talk, B)
+    utter(talk, B)
     assert talk.wire.taken(B) == talk.expected(B) and isinstance(talk.expected(B)[-1], ENDS)
     assert talk.state() is state and talk.wire.taken(A) == held == talk.expected(A)
 
@@ -557,7 +429,7 @@ def another_beside_every_place(make: Make, path: Path) -> None:
 def _messages(make: Make) -> tuple[tuple[Role, str | bytes], ...]:
     """One message of each kind that either side says, with the role that hears it."""
     found: dict[tuple[Role, type[Event], bool], str | bytes] = {}
-    for talk in (_life(make), *(_replay(make, path) for path in _places(make))):
+    for talk in (life(make), *(replay(make, path) for path in places(make))):
         said = [(Role.CLIENT, event, message) for event, message in talk.said]
         heard = [(Role.SERVER, event, message) for event, message in talk.heard if message is not None]
         for role, event, message in [*said, *heard]:
@@ -572,18 +444,9 @@ def _unknown_message(make: Make) -> str | bytes:
         if role is Role.CLIENT and parts is not None:
             for body in UNKNOWN:
                 candidate = like(message, parts[0], body, parts[2])
-                if isinstance(_decoded(make(), candidate, role), Unknown):
+                if isinstance(decoded(make(), candidate, role), Unknown):
                     return candidate
     raise AssertionError("no message of an unknown type is decoded as Unknown")
-
-
-def _decoded(dialect: Dialect, message: str | bytes, role: Role) -> Event | None:
-    """The event; None for a message that is refused as it should be."""
-    payload = message.encode() if isinstance(message, str) else message
-    try:
-        return dialect.decode(payload, text=isinstance(message, str), role=role)
-    except (MessageError, ProtocolError):
-        return None
 
 
 def _is_message(dialect: Dialect, message: str | bytes) -> bool:
@@ -602,7 +465,7 @@ def damaged_messages(make: Make) -> None:
     for role, message in _messages(make):
         for wrong in damaged(message):
             try:
-                _expect_fitting(_decoded(dialect, wrong, role), role)
+                _expect_fitting(decoded(dialect, wrong, role), role)
             except BaseException as error:
                 error.add_note(f"the {role.value} hears {wrong!r}")
                 raise
