@@ -10,7 +10,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'C
 # cargo builds the binding for the environment's Python, whatever else is on the PATH.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
-.PHONY: demo test test-rust test-python lint types bench soak clean
+.PHONY: demo test test-rust test-python lint types bench soak docs clean
 
 demo: $(STAMPS)/wheel
 	$(BIN)/voicecore demo --out demo
@@ -41,6 +41,9 @@ bench: $(STAMPS)/wheel
 # MINUTES=30 STREAMS=500: many streams with random faults; memory, lateness and errors at the end.
 soak: $(STAMPS)/wheel
 	$(BIN)/python -m benches.soak --minutes $(or $(MINUTES),5) --streams $(or $(STREAMS),500)
+
+docs: $(STAMPS)/wheel
+	$(BIN)/voicecore vendors --errors --markdown > docs/errors.md
 
 # The environment, then the wheel: an editable install, so that Python files need no rebuild.
 $(STAMPS)/venv:

@@ -37,7 +37,7 @@ class Reorderer:
     def push(self, audio: Audio) -> list[ServerEvent]:
         """Takes the next message that came; gives what may be played now, in order."""
         index = audio.index
-        if index is None or not self._counts:
+        if not isinstance(index, int) or not self._counts:
             return [audio]
         known = self._passed.get(index)
         if known is not None and known != look_of(audio.data):

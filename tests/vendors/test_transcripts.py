@@ -118,7 +118,7 @@ OUTCOMES: dict[str, tuple[list[str], type[VendorError] | None]] = {
     ),
     "vachana-stt-error": (["ServerReady"], VendorError),
     "uplift-example": (["ContextAccepted", "Audio", "Audio", "ContextFinished"], None),
-    "uplift-interleaved": (["ContextAccepted", "Audio", "Audio", "ContextFinished"], None),
+    "uplift-interleaved": (["ContextAccepted", "Audio", "Audio", "ContextFinished"] * 2, None),
     "uplift-rate-limit": ([], RateLimitError),
     "uplift-synthesis-failed": (["ContextAccepted", "Audio"], VendorUnavailableError),
     "uplift-auth-failed": ([], AuthError),

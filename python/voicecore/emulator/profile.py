@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from voicecore import vendors
 from voicecore.emulator.faults import EmulatorFault
 from voicecore.protocol import Dialect
 from voicecore.secret import Secret
@@ -93,5 +94,7 @@ class Profile:
             Uplift(**uplift),
             UpliftSocketIO(**uplift, refuses_in_band=self.refusal == "in_band"),
         ]
+        chosen = {type(dialect) for dialect in served}
+        served += [kind() for kind in vendors.DIALECTS if kind not in chosen]  # one that leaves no choice
         older = {path: dialect for dialect in served for path in dialect.older_paths}
         return older | {dialect.path(): dialect for dialect in served}

@@ -7,7 +7,6 @@ that was announced is still due and the vendor has been quiet for a while.
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,6 +45,7 @@ LANGUAGES = ("bn-IN", "en-IN", "gu-IN", "hi-IN", "kn-IN", "ml-IN", "mr-IN", "pa-
 SAMPLE_RATES = (8000, 16000, 44100, 48000)
 FRAME_BYTES = 1024  # 512 samples, at every rate
 QUIET_SECONDS = 1.0  # after the stop; the vendor's client waits as long before it closes
+LONGEST_MS = 1e12  # what is longer is no duration, and may be no float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class VachanaSttOptions:
         expect_one_of("preferred_language", self.preferred_language, LANGUAGES)
         if self.request_id is not None:
             expect_text("request_id", self.request_id, 200)
-        expect_range("trailing_silence", self.trailing_silence, 0, 10)
+        expect_range("trailing_silence", "nothing" if self.trailing_silence is None else self.trailing_silence, 0, 10)
 
 
 _SETTLED, _PENDING = SessionState.STREAMING, SessionState.STREAMING_PENDING
@@ -285,8 +285,9 @@ def _whole(index: Any) -> int | None:
 
 
 def _seconds(milliseconds: Any) -> float | None:
-    number = isinstance(milliseconds, (int, float)) and not isinstance(milliseconds, bool)
-    return milliseconds / 1000 if number and math.isfinite(milliseconds) else None
+    if not isinstance(milliseconds, (int, float)) or isinstance(milliseconds, bool):
+        return None
+    return milliseconds / 1000 if abs(milliseconds) < LONGEST_MS else None
 
 
 def _options(headers: Mapping[str, str]) -> VachanaSttOptions:
