@@ -371,3 +371,16 @@ def test_what_was_said_before_a_failure_is_kept(tmp_path: Path) -> None:
     reader = InputReader("a.wav")
     assert reader.feed(out.read_bytes()) + reader.finish()
     reader.check_complete()
+
+
+def test_faults_by_flag(tmp_path: Path) -> None:
+    listed = run("emulate", "--fault", "help")
+    assert listed.returncode == 0 and "close=VALUE" in listed.stdout.decode()
+    refused = run("emulate", "--fault", "surprise")
+    assert refused.returncode == 2 and b"surprise" in refused.stderr
+    serving = Serving("--voice", "tone", "--ears", "none", "--fault", "close=1011@2")
+    options = ("--vendor", "deepdub", "--url", serving.ready["urls"]["deepdub-open"], "--out", tmp_path / "a.wav")
+    said = run("say", PHRASE, *options, "--json", DEEPDUB_API_KEY="k.1")
+    assert said.returncode == 3
+    assert json.loads(said.stdout)["error"]["type"] == "ConnectionLostError"
+    assert serving.stop()[0] == 0

@@ -216,7 +216,9 @@ def emulate(
     no_credit: Annotated[bool, typer.Option("--no-credit", help="Every account is out of credit.")] = False,
     fault: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[=VALUE][@N]", help="Do something wrong, for all clients; may be repeated."),
+        typer.Option(
+            metavar="NAME[=VALUE][@N]", help="Do something wrong to all clients; `help` lists what; may be repeated."
+        ),
     ] = None,
 ) -> None:
     """Serve every vendor's protocol on this machine, with a real voice and real ears. No network, no key.
@@ -226,6 +228,9 @@ def emulate(
     from voicecore.emulator import Profile
     from voicecore.emulator.faults import parse_fault
 
+    if "help" in (fault or ()):
+        _list_faults()
+        return
     profile = Profile(
         key=_key(key_env),
         refusal=_underscored(refusal),
@@ -251,6 +256,15 @@ def emulate(
         uplift_unknown_voice=_underscored(uplift_unknown_voice),
     )
     trio.run(_serve, profile, host, port, voice.value, ears.value, dictation, as_json)
+
+
+def _list_faults() -> None:
+    from voicecore.emulator.faults import FAULTS
+
+    for name, text in FAULTS.items():
+        spelling = f"{name}=VALUE" if text.startswith("=") else name
+        typer.echo(f"{spelling:<16} {text.removeprefix('=')}")
+    typer.echo("With @N behind it, a fault waits until N messages of audio or transcripts were sent.")
 
 
 def _key(variable: str | None) -> Secret | None:
