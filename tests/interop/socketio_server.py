@@ -1,6 +1,7 @@
 """A server for Uplift's Socket.IO transport on python-socketio and aiohttp, written from the vendor's page alone.
 
-A script and not a test: it prints its port, then serves until its stdin ends. The voice says how it behaves.
+A script and not a test: it prints its port, then serves until its stdin ends. The token says whether it
+refuses, the voice how it behaves.
 """
 
 import asyncio
@@ -14,13 +15,14 @@ from aiohttp import web
 NAMESPACE = "/text-to-speech/multi-stream"
 server = socketio.AsyncServer(async_mode="aiohttp", ping_interval=1, ping_timeout=1)
 cancelled: set[str] = set()
+REFUSALS = {"wrong-key": "Unauthorized", "one-too-many": "server is full"}
 
 
 @server.on("connect", namespace=NAMESPACE)
 async def connect(sid: str, environ: dict, auth: dict | None) -> None:
     token = (auth or {}).get("token", "")
     if not token.startswith("sk_"):
-        raise socketio.exceptions.ConnectionRefusedError(token or "Invalid API key")  # the token is what to say
+        raise socketio.exceptions.ConnectionRefusedError(REFUSALS.get(token, "Invalid API key"))
     if token != "sk_no_ready":
         server.start_background_task(say, sid, {"type": "ready", "sessionId": f"session_{sid}"})
 
