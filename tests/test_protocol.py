@@ -154,7 +154,6 @@ SESSION_EVENTS = [event for event in SAMPLES.values() if not hasattr(event, "con
 CONTEXT_EVENTS = [event for event in SAMPLES.values() if hasattr(event, "context_id")]
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(("dialect", "role", "state", "event"), cases(SessionState, SESSION_EVENTS))
 def test_the_table_of_a_session_decides(dialect, role, state, event):
     protocol = Protocol(dialect(), role)
@@ -174,7 +173,6 @@ def test_the_table_of_a_session_decides(dialect, role, state, event):
         assert protocol.session_state is state
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(("dialect", "role", "state", "event"), cases(ContextState, CONTEXT_EVENTS))
 def test_the_table_of_a_context_decides(dialect, role, state, event):
     protocol = Protocol(dialect(), role)
