@@ -83,6 +83,17 @@ class LastAudio(StrEnum):
     BEFORE_LAST = "before-last"
 
 
+class LlmFault(StrEnum):
+    """What befalls every reply of the language model."""
+
+    RATE_LIMIT = "rate-limit"
+    SERVER_ERROR = "server-error"
+    UNAVAILABLE = "unavailable"
+    TRUNCATED = "truncated"
+    NO_END = "no-end"
+    MALFORMED = "malformed"
+
+
 def emulate(
     host: Annotated[str, typer.Option(help="Where to listen. Only this machine can connect to the default.")] = (
         "127.0.0.1"
@@ -93,6 +104,12 @@ def emulate(
         str | None,
         typer.Option(metavar="NAME", help="Accept only the key in the environment variable NAME."),
     ] = None,
+    llm_fault: Annotated[
+        LlmFault | None, typer.Option(help="What befalls every reply of the language model: HTTP 429, 500, 503, ...")
+    ] = None,
+    llm_token_seconds: Annotated[
+        float, typer.Option(min=0.0, max=60.0, help="How long the language model takes for one token.")
+    ] = 0.0,
     voice: Annotated[VoiceEngine, typer.Option(help="What speaks.")] = VoiceEngine.AUTO,
     ears: Annotated[EarsEngine, typer.Option(help="What listens.")] = EarsEngine.AUTO,
     dictation: Annotated[
@@ -125,6 +142,8 @@ def emulate(
         key=_key(key_env),
         refusal=_underscored(refusal),
         no_credit=no_credit,
+        llm_fault=None if llm_fault is None else _underscored(llm_fault),
+        llm_token_seconds=llm_token_seconds,
         max_contexts=max_contexts,
         chunk_seconds=chunk_seconds,
         pace=pace,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from voicecore.emulator.replies import LlmFault, LlmTurn
 from voicecore.protocol import Dialect
 from voicecore.secret import Secret
 from voicecore.vendors.deepdub import DeepdubOpen
@@ -20,11 +21,17 @@ class Profile:
     `key` None accepts any non-empty key that does not begin with "bad". `refusal` is how a bad key is refused: as the
     vendor does, by HTTP 401, by an error and close 1008, or by 1008 alone. `pace` is how much faster than real time
     audio is sent, 0 for as fast as it is made. `chunk_seconds` is the length of one audio message.
+
+    `llm_script`: what the language model answers, request by request; a small grammar once it is over. `llm_fault`
+    befalls every turn that has none of its own; `llm_token_seconds` is the time that one token takes.
     """
 
     key: Secret | None = None
     refusal: Literal["vendor", "http", "in_band", "silent"] = "vendor"
     no_credit: bool = False
+    llm_script: tuple[LlmTurn, ...] = ()
+    llm_fault: LlmFault | None = None
+    llm_token_seconds: float = 0.0
     max_contexts: int | None = None
     chunk_seconds: float = 0.2
     pace: float = 0.0
