@@ -368,7 +368,8 @@ class Events:
 
     def end(self) -> list[bytes]:
         """An end mark need not be followed by a blank line; half an event is dropped, as the standard says."""
-        self._take_line()
+        if self._line:
+            self._take_line()
         return [DONE] if [part.strip() for part in self._data] == [DONE] else []
 
     def _take_line(self) -> list[bytes]:

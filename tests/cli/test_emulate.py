@@ -36,6 +36,7 @@ def test_ready_line(emulator: Serving) -> None:
     port = emulator.tts.split(":")[2].split("/")[0]
     assert emulator.ready["urls"]["deepdub-open"] == f"ws://127.0.0.1:{port}/open"
     assert emulator.ready["urls"]["60db-stt"] == f"ws://127.0.0.1:{port}/ws/stt"
+    assert emulator.llm == f"http://127.0.0.1:{port}/v1/chat/completions"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -75,20 +74,17 @@ async def _run(
         if said is not None:
             await _turn(conversation, said)
             return
-        async for line in _lines():
-            await _try_turn(conversation, line)
+        while (line := await _next_line()) is not None:
+            if line:
+                await _try_turn(conversation, line)
 
 
-async def _lines() -> AsyncIterator[str]:
-    """What the user types, line by line, blank ones left out. The prompt goes to stderr, and only to a terminal."""
-    while True:
-        if sys.stdin.isatty():
-            print(PROMPT, end="", file=sys.stderr, flush=True)
-        line = await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
-        if not line:
-            return
-        if line.strip():
-            yield line.strip()
+async def _next_line() -> str | None:
+    """What the user types, None at the end. The prompt goes to stderr, and only to a terminal."""
+    if sys.stdin.isatty():
+        print(PROMPT, end="", file=sys.stderr, flush=True)
+    line = await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+    return line.strip() if line else None
 
 
 async def _try_turn(conversation: _Conversation, line: str) -> None:
