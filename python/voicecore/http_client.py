@@ -6,6 +6,7 @@ and keeps no deadline: who calls it cancels it, which leaves no socket behind.
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -148,12 +149,12 @@ def _new_client(
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """An error and what led to it, the last the deepest; of a group, its first."""
+    """An error and what led to it, the last the deepest; of a group, its first. httpcore2 hides causes in contexts."""
     chain: list[BaseException] = []
     inner: BaseException | None = error
     while inner is not None and inner not in chain:
         chain.append(inner)
-        inner = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner.__cause__
+        inner = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner.__cause__ or inner.__context__
     return chain
 
 
@@ -162,5 +163,8 @@ def _is_tls(error: BaseException) -> bool:
 
 
 def _reason(error: BaseException) -> str:
+    """The words of the deepest cause; the system's own where it has a number, since trio and asyncio add their own."""
     deepest = _causes(error)[-1]
+    if isinstance(deepest, (ConnectionError, TimeoutError)) and deepest.errno:
+        return os.strerror(deepest.errno)
     return getattr(deepest, "strerror", None) or str(deepest) or str(error) or type(deepest).__name__
