@@ -65,6 +65,15 @@ async def test_a_streamed_reply(emulator):
     assert [chunk.type for chunk in chunks if not chunk.choices] == ["chat_id", "done"]  # the vendor's own events
 
 
+async def test_the_streaming_helper(emulator):
+    def script(client: openai.OpenAI) -> object:
+        asked = {"model": "m", "messages": [{"role": "user", "content": "one two"}]}
+        with client.chat.completions.stream(**asked) as stream:
+            return stream.get_final_completion().choices[0].message.content
+
+    assert await ask(emulator, script) == "You said: one two"
+
+
 async def test_parallel_calls_are_put_together_by_index(emulator):
     def script(client: openai.OpenAI) -> object:
         calls: dict[int, list[str]] = {}
