@@ -307,6 +307,30 @@ async def test_what_cannot_change_is_not_tried_again(vendor, autojump_clock, sta
     assert transport.opened == 1
 
 
+async def test_a_refusal_that_is_cut_off_is_still_a_refusal(vendor, autojump_clock):
+    async def script(server: Server) -> None:
+        await server.request()
+        await server.head(401, "application/json", content_length="100")
+        await server.data('{"error":')
+
+    with pytest.raises(voicecore.AuthError, match="401"):
+        await reply_of(vendor(script))
+
+
+async def test_a_refusal_without_end_is_read_no_further(vendor, autojump_clock):
+    async def script(server: Server) -> None:
+        await server.request()
+        await server.head(400, "text/plain")
+        while True:
+            await server.data("no " * 10_000)
+            await trio.sleep(0.1)
+
+    began = trio.current_time()
+    with pytest.raises(voicecore.InvalidRequestError, match="400: no no"):
+        await reply_of(vendor(script))
+    assert trio.current_time() - began < 1
+
+
 async def test_nobody_waits_longer_than_the_whole_may_take(vendor, autojump_clock):
     began = trio.current_time()
     with pytest.raises(voicecore.RateLimitError) as caught:

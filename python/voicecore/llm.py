@@ -11,7 +11,7 @@ import os
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from types import TracebackType
@@ -319,8 +319,9 @@ class ChatStream(Reply):
 
     async def _refusal(self, answer: Answer) -> VoicecoreError:
         body = bytearray()
-        while len(body) < ERROR_BYTES and (data := await answer.receive()):
-            body += data
+        with suppress(VoicecoreError):  # the status is known, whatever becomes of the words
+            while len(body) < ERROR_BYTES and (data := await answer.receive()):
+                body += data
         return chat.refusal(
             sixtydb.VENDOR, self._http.shown_url, answer.status, answer.headers, bytes(body[:ERROR_BYTES]), self._key
         )
@@ -338,11 +339,9 @@ class ChatStream(Reply):
 
     @staticmethod
     async def _drain(answer: Answer) -> None:
-        try:
+        with suppress(VoicecoreError):  # the reply is whole; only its connection cannot be kept
             while await answer.receive():
                 pass
-        except VoicecoreError:
-            return  # the reply is whole; only its connection cannot be kept
 
     async def _drop(self) -> None:
         answer, self._answer = self._answer, None

@@ -75,6 +75,21 @@ async def test_the_same_client_on_asyncio(emulator):
     assert await on_asyncio(script) == ["You", " said:", " Hi", ""]
 
 
+async def test_on_asyncio_leaving_early_drops_the_connection():
+    async with run_emulator(Profile(llm_token_seconds=0.01), voice="tone", ears="none") as emulator:
+
+        async def script() -> list[str]:
+            async with voicecore.connect_llm("60db", api_key="k", url=emulator.urls["60db-llm"]) as llm:
+                async with llm.chat("Hi") as reply:
+                    async for _ in reply:
+                        break
+                async with llm.chat("Hi") as reply:
+                    return await reply.read()
+
+        assert await on_asyncio(script) == "You said: Hi"
+        assert emulator.connections == 2
+
+
 async def test_on_asyncio_a_timeout_a_cancel_and_a_deadline_leave_nothing():
     async with run_emulator(Profile(llm_token_seconds=3600.0), voice="tone", ears="none") as emulator:
 
