@@ -299,8 +299,7 @@ class ChatStream(Reply):
         import anyio
 
         await self._drop()
-        late = isinstance(error, DeadlineError) and error.deadline == "total"
-        delay = None if late else self._backoff.delay(error, _now())
+        delay = self._backoff.delay(error, _now())
         if delay is None or _now() + delay >= self._total_at:
             raise error
         await anyio.sleep(delay)

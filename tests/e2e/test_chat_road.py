@@ -251,6 +251,16 @@ async def test_a_proxy_that_refuses_or_is_not_there(monkeypatch):
         await say("https://api.60db.ai/v1")
 
 
+async def test_a_proxy_that_says_nothing_is_still_connecting():
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, lambda client: trio.sleep_forever(), 0)
+        silent = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        with pytest.raises(voicecore.DeadlineError) as caught:
+            await say("https://api.60db.ai/v1", proxy=silent, deadlines=ChatDeadlines(connect=0.1, first_token=0.1))
+        assert caught.value.deadline == "connect"
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_key_in_clear_text_to_this_machine_goes_through_no_proxy(emulator, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{await closed_port()}")
     assert await say(emulator.urls["60db-llm"]) == "You said: Hi"
