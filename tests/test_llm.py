@@ -194,6 +194,13 @@ async def test_a_conversation_with_parallel_tools(autojump_clock):
         assert emulator.chat.requests[-1]["messages"] == messages
 
 
+async def test_a_long_history_goes_through_the_emulators_front_door(autojump_clock):
+    text = "word " * 100_000
+    async with run_emulator(voice="tone", ears="none") as emulator:
+        async with connect(MemoryTransport(emulator.open_stream)) as llm, llm.chat(text, stream=False) as reply:
+            assert await reply.read() == f"You said: {text}"
+
+
 # --- deadlines -------------------------------------------------------------------------------------------
 
 

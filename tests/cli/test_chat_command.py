@@ -1,9 +1,13 @@
 """`voicecore chat`: once, line by line, as JSON, and what it ends with, against the emulator as a process."""
 
 import json
+import os
+import pty
+import signal
+import subprocess
 
 import pytest
-from cli_harness import Serving, run
+from cli_harness import TIMEOUT, Serving, command, environment, run
 
 PHRASE = "What is the weather like in Paris this weekend?"
 ANSWER = "It will be sunny in Paris this weekend."
@@ -77,3 +81,54 @@ def test_the_emulators_flags(flag: tuple[str, ...], code: int, said: str) -> Non
     assert done.returncode == code
     assert said in done.stderr.decode()
     assert done.stdout.decode() == ("" if "HTTP" in said else "You said: one two\n")  # what came is shown
+
+
+class AtTerminal:
+    """`voicecore chat` whose stdin is a terminal."""
+
+    def __init__(self, url: str) -> None:
+        self.keyboard, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            command("chat", "--url", url),
+            stdin=terminal,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(SIXTY_DB_API_KEY="any"),
+        )
+        os.close(terminal)
+        assert self.process.stderr.read(2) == b"> "
+
+    def type(self, text: str) -> None:
+        os.write(self.keyboard, text.encode())
+
+    def end(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=TIMEOUT)
+        os.close(self.keyboard)
+        return self.process.returncode, out.decode(), err.decode()
+
+
+CTRL_D = "\x04"
+
+
+def test_at_a_terminal_an_error_that_may_pass_does_not_end_the_conversation() -> None:
+    serving = Serving("--voice", "tone", "--ears", "none", "--llm-fault", "rate-limit")
+    try:
+        terminal = AtTerminal(serving.llm)
+        terminal.type("one\n")
+        terminal.type(CTRL_D)
+        assert terminal.end() == (0, "", "error: 60db: HTTP 429: Too many requests.\n> ")
+    finally:
+        serving.stop()
+
+
+def test_at_a_terminal_there_is_a_prompt(emulator: Serving) -> None:
+    terminal = AtTerminal(emulator.llm)
+    terminal.type("one\ntwo\n")
+    terminal.type(CTRL_D)
+    assert terminal.end() == (0, "You said: one\nYou said: two\n", "> > ")
+
+
+def test_an_interrupt_ends_it_at_the_prompt(emulator: Serving) -> None:
+    terminal = AtTerminal(emulator.llm)
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.end() == (130, "", "")
