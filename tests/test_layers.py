@@ -23,6 +23,7 @@ SANS_IO = [
     "voicecore.deadlines",
     "voicecore.errors",
     "voicecore.events",
+    "voicecore.generations",
     "voicecore.inbox",
     "voicecore.protocol",
     "voicecore.reconnect",
