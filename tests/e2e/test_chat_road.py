@@ -115,7 +115,7 @@ async def test_on_asyncio_a_timeout_a_cancel_and_a_deadline_leave_nothing():
 
 
 async def test_on_asyncio_errors_and_attempts(emulator):
-    script = (LlmTurn(fault="unavailable", retry_after=0), LlmTurn("There."))
+    script = (LlmTurn(fault="http=503", retry_after=0), LlmTurn("There."))
     async with run_emulator(Profile(llm_script=script), voice="tone", ears="none") as flaky:
         assert await on_asyncio(partial(say, flaky.urls["60db-llm"], retry=Reconnect(base=0.01))) == "There."
     with pytest.raises(voicecore.AuthError):
