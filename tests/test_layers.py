@@ -23,7 +23,15 @@ IO = {
 }
 CLOCKS = {"time", "datetime", "sched"}
 FILES = {"os", "pathlib", "tempfile", "shutil"}
-DRIVERS = {"voicecore.link", "voicecore.session", "voicecore.transport", "voicecore.emulator", "voicecore.cli"}
+DRIVERS = {
+    "voicecore.http_client",
+    "voicecore.link",
+    "voicecore.llm",
+    "voicecore.session",
+    "voicecore.transport",
+    "voicecore.emulator",
+    "voicecore.cli",
+}
 
 
 def imports_of(source: str, module: str, *, package: bool) -> set[str]:

@@ -11,6 +11,7 @@ MODULES = {
 }
 SANS_IO = [
     "voicecore.audio",
+    "voicecore.chat",
     "voicecore.codec",
     "voicecore.connection",
     "voicecore.deadlines",
