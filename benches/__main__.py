@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benches.cases import Case, cases
+from benches.formats import formats
 from benches.method import Result, measure, pin_to_one_core
 from benches.two_cores import speedup
 
@@ -30,7 +31,7 @@ def main() -> None:
     all_cores = os.sched_getaffinity(0)
     pin_to_one_core()
     rows: list[dict[str, Any]] = []
-    for case in cases():
+    for case in (*cases(), *formats()):
         if options.only in case.name:
             rows += rows_of(case, measure(case.contenders))
     if options.only in TWO_CORES and len(all_cores) > 1:

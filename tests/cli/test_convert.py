@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from cli_harness import TIMEOUT, command, environment, run, tone
+from support.formats import mp3, ogg
 
 from voicecore import AudioFormat, codec
-from voicecore.cli.wavfile import AudioWriter, InputReader
+from voicecore.cli.wavfile import AudioWriter, InputReader, MediaReader
 
 RATE = 16_000
 ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw")
@@ -154,7 +156,8 @@ def test_what_is_no_wav(cli, tmp_path: Path) -> None:
     [
         (("--rate", 100), "sample_rate: expected 4000 to 192000 Hz, got 100"),
         (("--rate", "fast"), "--rate"),
-        (("--encoding", "mp3"), "encoding: expected one of pcm_s16le"),
+        (("--encoding", "mp3"), "expected pcm_s16le, pcm_f32le, mulaw or alaw, got mp3"),
+        (("--encoding", "gsm"), "encoding: expected one of pcm_s16le"),
         (("--channels", 0), "channels: expected 1 to 64, got 0"),
         (("--channels", 3), "channels"),
         (("--quality", "best"), "--quality"),
@@ -181,3 +184,66 @@ def test_bad_paths(cli, source: Path, names: tuple[str, str]) -> None:
     assert said.code == 2
     assert said.err.startswith("error: ")
     assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["in.mp3", "in.ogg"])
+@pytest.mark.parametrize("rate", [None, 16_000])
+def test_coded_input_is_recognised_by_its_content(cli, tmp_path: Path, name: str, rate: int | None) -> None:
+    data = mp3(24_000, 2, 64_000) if name == "in.mp3" else ogg(2)
+    path, target = tmp_path / "in.wav", tmp_path / "out.wav"
+    path.write_bytes(data)
+    result = cli("convert", path, target, "--json", *(("--rate", rate) if rate else ()))
+    assert result.code == 0
+    native = 24_000 if name == "in.mp3" else 48_000
+    audio, samples = read(target)
+    assert audio == AudioFormat("pcm_s16le", rate or native, 2)
+    source = codec.detect(data)
+    transcoder = codec.Transcoder(source, audio, quality="hq")
+    assert samples == transcoder.process(data).tobytes() + transcoder.flush().tobytes()
+    assert json.loads(result.out)["in"] == {
+        "encoding": source.encoding,
+        "sample_rate": native,
+        "channels": 2,
+        "seconds": 0.5,
+        "skipped_bytes": 0,
+        "concealed_frames": 0,
+    }
+
+
+def test_coded_input_through_a_pipe_in_small_pieces(cli, tmp_path: Path) -> None:
+    data = mp3(24_000)
+    reader = MediaReader("stdin")
+    pieces = [reader.feed(data[at : at + 10]) for at in range(0, len(data), 10)]
+    assert b"".join(pieces) + reader.finish() == data
+    reader.check_complete()
+    assert reader.format == AudioFormat("mp3", 24_000)
+
+
+def test_coded_input_that_is_cut_or_damaged(cli, tmp_path: Path) -> None:
+    data = mp3(24_000, bare=True)
+    path, target = tmp_path / "in.mp3", tmp_path / "out.pcm"
+    path.write_bytes(data[:-10])
+    result = cli("convert", path, target, "--raw", "--encoding", "mulaw")
+    assert result.code != 0
+    assert "the input ends with 86 bytes of an incomplete packet" in result.err
+    assert target.stat().st_size == len(data) // 96 * 576 - 576
+    path.write_bytes(data[:960] + b"junk" + data[960:])
+    result = cli("convert", path, target, "--raw", "--json")
+    assert json.loads(result.out)["in"]["skipped_bytes"] == 4
+
+
+def test_input_that_is_nothing_known(cli, tmp_path: Path) -> None:
+    path = tmp_path / "in.mp3"
+    path.write_bytes(b'{"error": "no voice"}')
+    result = cli("convert", path, tmp_path / "out.wav")
+    assert result.code != 0
+    assert 'expected "RIFF"' in result.err
+
+
+def test_wide_integers_become_int16_unless_asked_otherwise(cli, tmp_path: Path) -> None:
+    path, target = tmp_path / "in.wav", tmp_path / "out.wav"
+    soundfile.write(path, tone(0.1, RATE, 1).astype(np.int32) << 16, RATE, subtype="PCM_24")
+    assert cli("convert", path, target).code == 0
+    audio, samples = read(target)
+    assert audio == AudioFormat("pcm_s16le", RATE)
+    assert samples == tone(0.1, RATE, 1).tobytes()

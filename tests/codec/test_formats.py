@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 from codec_oracles import cut, fixed
-from format_vectors import by_ffmpeg, by_libsndfile, checksummed, mp3, ogg, pages, voice
 from hypothesis import given
 from hypothesis import strategies as st
+from support.formats import by_ffmpeg, by_libsndfile, checksummed, mp3, ogg, pages, voice
 
 from voicecore import AudioFormat, codec
 from voicecore.errors import ContainerError, FormatError, InvalidBufferError
@@ -87,7 +87,9 @@ def test_mp3_of_a_stream_has_no_tags_and_keeps_the_coders_delay():
     assert len(ours) > 12_000
 
 
-@pytest.mark.parametrize(("source", "data"), [(MP3, mp3(8000, 1, 8000, 0.3)), (OPUS, ogg(1, 12_000, 0.1))], ids=["mp3", "ogg"])
+@pytest.mark.parametrize(
+    ("source", "data"), [(MP3, mp3(8000, 1, 8000, 0.3)), (OPUS, ogg(1, 12_000, 0.1))], ids=["mp3", "ogg"]
+)
 def test_every_cut_in_two_gives_the_same_samples(source, data):
     whole, _ = decode([data], source)
     for at in range(len(data)):
@@ -183,7 +185,9 @@ def test_audio_behind_the_end_that_the_tag_declares_is_audio():
     assert len(samples) == 12_000 + len(native(mp3(24_000, bare=True)))
 
 
-@pytest.mark.parametrize("junk", [b"x", b"\xff\xfb\x90", bytes(1000), b"\xff" * 777, b"RIFF....WAVE", b"ID3", b"{}" * 5000])
+@pytest.mark.parametrize(
+    "junk", [b"x", b"\xff\xfb\x90", bytes(1000), b"\xff" * 777, b"RIFF....WAVE", b"ID3", b"{}" * 5000]
+)
 def test_junk_between_frames_is_skipped_and_counted(junk):
     data = mp3(24_000, bare=True, options=(("reservoir", "0"),))
     at = 96 * 7
@@ -413,7 +417,9 @@ def test_wav_as_its_header_says(subtype, container):
     data = file.getvalue()
     source = codec.detect(data)
     assert (source.sample_rate, source.channels, source.container) == (24_000, 2, "wav")
-    ours, _ = decode([data[:50], data[50:]], AudioFormat("pcm_s16le", 8000, container="wav"), AudioFormat("pcm_f32le", 24_000, 2))
+    ours, _ = decode(
+        [data[:50], data[50:]], AudioFormat("pcm_s16le", 8000, container="wav"), AudioFormat("pcm_f32le", 24_000, 2)
+    )
     theirs, _ = soundfile.read(io.BytesIO(data), dtype="float32")
     assert np.array_equal(ours, theirs)
 
@@ -461,6 +467,13 @@ def test_what_detect_does_not_know():
         writer.writeframes(bytes(100))
     assert codec.detect(wav.getvalue()) == AudioFormat("pcm_s16le", 8000, container="wav")
     assert codec.detect(wav.getvalue()[:20]) is None
-    for head in (b"", b"fLaC" + bytes(100), bytes(8000), voice(8000, 1).tobytes(), mp3(24_000, bare=True)[:96], b"OggS"):
+    for head in (
+        b"",
+        b"fLaC" + bytes(100),
+        bytes(8000),
+        voice(8000, 1).tobytes(),
+        mp3(24_000, bare=True)[:96],
+        b"OggS",
+    ):
         assert codec.detect(head) is None
     assert codec.detect(id3v2(5000) + mp3(24_000)) == AudioFormat("mp3", 24_000)

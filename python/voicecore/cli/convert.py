@@ -1,4 +1,7 @@
-"""`voicecore convert`: audio files between rates, encodings, channels and containers, in constant memory."""
+"""`voicecore convert`: audio files between rates, encodings, channels and containers, in constant memory.
+
+Reads WAV, raw samples, MP3 and Opus in Ogg; writes WAV and raw samples.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,19 @@ import typer
 
 from voicecore.audio import AudioFormat
 from voicecore.cli import output
-from voicecore.cli.wavfile import BLOCK_BYTES, STANDARD, AudioWriter, InputReader, open_input, shown
+from voicecore.cli.wavfile import BLOCK_BYTES, STANDARD, AudioWriter, MediaReader, open_input, shown
 from voicecore.codec import Transcoder
 from voicecore.errors import CodecError, ConfigurationError, ContainerError
 
 EPILOG = output.epilog(
     ("voicecore convert in.wav out.wav --rate 16000 --channels 1", ""),
     ("voicecore convert in.wav phone.wav --rate 8000 --encoding mulaw", ""),
+    ("voicecore convert in.mp3 out.wav --rate 16000", "MP3, or Opus in Ogg"),
     ("voicecore convert call.ul out.wav --in-rate 8000 --in-encoding mulaw", "raw input"),
     ("voicecore convert - - --rate 8000 --raw < in.wav > out.pcm", "a pipe"),
 )
-ENCODINGS = "pcm_s16le|pcm_f32le|mulaw|alaw"
+WRITTEN = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw")
+ENCODINGS = "|".join(WRITTEN)
 
 
 class Quality(StrEnum):
@@ -35,7 +40,7 @@ class Quality(StrEnum):
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A WAV or raw file; - for stdin.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A WAV, MP3, Ogg (Opus) or raw file; - for stdin.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A WAV file; - for stdout.")],
     rate: Annotated[int | None, typer.Option(help="Sample rate of OUT in Hz. Default: as IN.")] = None,
     encoding: Annotated[str | None, typer.Option(metavar=ENCODINGS, help="Encoding of OUT. Default: as IN.")] = None,
@@ -53,7 +58,8 @@ def convert(
 ) -> None:
     """Convert audio between rates, channels and encodings.
 
-    Works as a stream, in constant memory. A WAV that goes to a pipe has streaming sizes (0xFFFFFFFF).
+    Works as a stream, in constant memory; what IN is, is seen from its content. A WAV that goes to a pipe has
+    streaming sizes (0xFFFFFFFF).
 
     An IN that is cut short is an error; what there was of it is in OUT.
     """
@@ -61,7 +67,7 @@ def convert(
     assumed = raw_format(in_rate, in_encoding, in_channels)
     _refuse_same_file(source, target)
     wanted = _Wanted(encoding, rate, channels, quality.value)
-    job = _Job(InputReader(shown(source), assumed), wanted, target, raw)
+    job = _Job(MediaReader(shown(source), assumed), wanted, target, raw)
     with open_input(source) as descriptor:
         job.run(descriptor)
     _tell(job, as_json)
@@ -77,7 +83,7 @@ def raw_format(rate: int | None, encoding: str | None, channels: int | None) -> 
 
 
 class _Wanted(NamedTuple):
-    """What the options say of OUT; None: as IN."""
+    """What the options say of OUT; None: as IN, and pcm_s16le if OUT cannot have that encoding."""
 
     encoding: str | None
     rate: int | None
@@ -87,7 +93,7 @@ class _Wanted(NamedTuple):
     def of(self, source: AudioFormat) -> AudioFormat:
         """The format of OUT for this IN."""
         return AudioFormat(
-            self.encoding or source.encoding,  # type: ignore[arg-type] # checked there
+            self.encoding or (source.encoding if source.encoding in WRITTEN else "pcm_s16le"),  # type: ignore[arg-type] # checked there
             source.sample_rate if self.rate is None else self.rate,
             source.channels if self.channels is None else self.channels,
         )
@@ -96,7 +102,7 @@ class _Wanted(NamedTuple):
 class _Job:
     """One conversion: the input's format, once it is known, decides the rest."""
 
-    def __init__(self, reader: InputReader, wanted: _Wanted, target: Path, raw: bool) -> None:
+    def __init__(self, reader: MediaReader, wanted: _Wanted, target: Path, raw: bool) -> None:
         self.reader = reader
         self._wanted = wanted
         self._target = target
@@ -119,6 +125,20 @@ class _Job:
             if self.writer is not None:
                 self.writer.close()
 
+    @property
+    def seconds(self) -> float:
+        """Of IN; a coded stream is as long as what came of it."""
+        coded = self.reader.format is not None and self.reader.format.is_coded
+        return self.writer.seconds if coded and self.writer is not None else self.reader.seconds
+
+    @property
+    def damage(self) -> dict[str, int]:
+        """Of a coded IN: what was skipped, and what was made up."""
+        transcoder = self._transcoder
+        if transcoder is None or not transcoder.source.is_coded:
+            return {}
+        return {"skipped_bytes": transcoder.skipped_bytes, "concealed_frames": transcoder.concealed_frames}
+
     def _pass(self, samples: bytes) -> None:
         source = self.reader.format
         if source is None:
@@ -139,10 +159,10 @@ class _Job:
             self.writer.write(self._transcoder.flush())
         self.reader.check_complete()
         assert self._transcoder is not None
-        dangling = self._transcoder.dangling_bytes
+        dangling, source = self._transcoder.dangling_bytes, self._transcoder.source
         if dangling:
-            frame = self._transcoder.source.frame_bytes
-            raise ContainerError(f"the input ends with {dangling} bytes of a frame of {frame}")
+            whole = "an incomplete packet" if source.is_coded else f"a frame of {source.frame_bytes}"
+            raise ContainerError(f"the input ends with {dangling} bytes of {whole}")
 
 
 def _blocks(descriptor: int) -> Iterator[bytes]:
@@ -160,12 +180,14 @@ def _tell(job: _Job, as_json: bool) -> None:
     assert writer is not None  # a run that ends has seen a format
     if as_json:
         value = {
-            "in": {**describe(job.reader.format), "seconds": round(job.reader.seconds, 6)},
+            "in": {**describe(job.reader.format), "seconds": round(job.seconds, 6), **job.damage},
             "out": {**describe(writer.format), "seconds": round(writer.seconds, 6), "path": str(writer.path)},
         }
         output.print_json(value)
     elif sys.stderr.isatty():
         output.note(f"{writer.path}: {writer.seconds:.3f} s, {writer.format}")
+        if any(job.damage.values()):
+            output.note("IN is damaged: " + ", ".join(f"{name} {count}" for name, count in job.damage.items()))
 
 
 def describe(audio: AudioFormat | None) -> dict[str, str | int]:

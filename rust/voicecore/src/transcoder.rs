@@ -216,7 +216,7 @@ impl Transcoder {
     /// Frames that always suffice for [`flush_into`](Self::flush_into).
     pub fn flush_frames_max(&self) -> usize {
         if let Some(coded) = &self.coded {
-            return self.coded_flush_frames(coded);
+            return self.coded_tail(coded);
         }
         self.tail_frames(self.intake.pending_bytes() / self.stages.source().frame_bytes())
     }

@@ -89,12 +89,6 @@ impl Transcoder {
             .unwrap_or(usize::MAX)
     }
 
-    /// Frames that the flush of a coded stream writes, or a few more.
-    pub(super) fn coded_flush_frames(&self, coded: &Coded) -> usize {
-        let (count, _) = coded.dry_run(None);
-        self.frames_from(count).saturating_add(self.stages.flush_frames()).saturating_add(1)
-    }
-
     fn frames_from(&self, count: Count) -> usize {
         match count.format {
             Some(format) if !self.stages.fits(format) => {
@@ -130,8 +124,8 @@ impl Transcoder {
         Ok(written + flushed)
     }
 
-    /// Frames that a flush writes in all, exactly.
-    fn coded_tail(&self, coded: &Coded) -> usize {
+    /// Frames that a flush writes in all: of what the end releases, and the filter's tail.
+    pub(super) fn coded_tail(&self, coded: &Coded) -> usize {
         let (count, _) = coded.dry_run(None);
         match count.format {
             Some(format) if !self.stages.fits(format) => self.frames_from(count),
