@@ -329,6 +329,14 @@ def test_junk_between_pages_is_skipped_and_counted():
     assert transcoder.skipped_bytes == len(junk)
 
 
+def test_a_flood_of_false_heads_ends_with_the_next_stream_but_one():
+    false = b"OggS\0" + bytes([200] * 21) + b"\xff"
+    files = [ogg(seconds=0.1)] * 200
+    samples, transcoder = decode([false * 2000, *files], OPUS)
+    assert len(samples) > 4800 * 100
+    assert transcoder.skipped_bytes > len(false) * 2000
+
+
 def test_pages_of_other_streams_are_skipped():
     data = pages(ogg(page_seconds=0.1))
     other = checksummed(data[3][:14] + b"\1\2\3\4" + data[3][18:])

@@ -6,7 +6,7 @@
 const HEAD: usize = 27;
 /// Bytes of the longest page.
 pub(super) const PAGE_MAX: usize = HEAD + 255 + 255 * 255;
-const MAGIC: &[u8; 4] = b"OggS";
+pub(super) const MAGIC: &[u8; 4] = b"OggS";
 
 /// A whole page whose checksum is right.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +39,8 @@ pub(super) enum Found<'a> {
     Page(Page<'a>, usize),
     /// So many bytes that are no page.
     Junk(usize),
+    /// What says that it is a page of so many bytes, with a wrong checksum.
+    Broken(usize),
     /// Too few bytes to tell.
     Undecided,
 }
@@ -69,7 +71,7 @@ fn at_magic(input: &[u8]) -> Found<'_> {
     let Some(page) = input.get(..len) else { return Found::Undecided };
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     if checksum(page) != word(22) {
-        return Found::Junk(MAGIC.len());
+        return Found::Broken(len);
     }
     let granule = u64::from(word(6)) | u64::from(word(10)) << 32;
     let page = Page {

@@ -3,7 +3,8 @@
 //! It must never decode. Sources: RFC 7845 (Opus in Ogg), RFC 6716 section 3 (a packet's length). The
 //! rules, where the RFCs leave a choice:
 //!
-//! 1. A page with a wrong checksum is no page. What is no page is skipped, and counted.
+//! 1. A page with a wrong checksum is no page. What is no page is skipped, and counted. A page may begin in a
+//!    broken one, so only its magic is skipped; but once too much was checksummed in vain ([`VAIN`]), all of it.
 //! 2. Every `OpusHead` begins a new stream, whatever its serial number: its decoding begins afresh, its
 //!    pre-skip and its end are trimmed by themselves. Vendors send a whole file per chunk. The number of
 //!    channels must stay.
@@ -22,6 +23,10 @@ const GAP_MAX: usize = 5_760;
 const GAP_UNIT: usize = 120;
 /// Bytes of the longest packet: 48 frames of 1275 bytes, their lengths, and padding beyond reason.
 const PACKET_MAX: usize = 65_536;
+
+/// Bytes that may be checksummed in vain, for each byte of the stream, and besides: so that a stream made of
+/// false heads takes time in proportion to its length.
+const VAIN: (u64, u64) = (16, 4 << 20);
 
 /// The state of one physical stream.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +48,8 @@ struct Links {
     channels: Option<usize>,
     /// Stream offset of the next page.
     offset: u64,
+    /// Bytes that were checksummed in vain.
+    vain: u64,
 }
 
 /// One logical stream.
@@ -100,6 +107,11 @@ fn read(
                 *skipped += count as u64;
                 count
             }
+            Found::Broken(len) => {
+                let count = links.broken(len);
+                *skipped += count as u64;
+                count
+            }
             Found::Page(page, count) => {
                 let ours = links.page(page, sink)?;
                 *skipped += if ours { 0 } else { count as u64 };
@@ -112,6 +124,13 @@ fn read(
 }
 
 impl Links {
+    /// How much of a broken page of `len` bytes is skipped.
+    fn broken(&mut self, len: usize) -> usize {
+        self.vain += len as u64;
+        let patient = self.vain <= VAIN.0 * self.offset + VAIN.1;
+        if patient { ogg::MAGIC.len() } else { len }
+    }
+
     /// Takes a page; returns whether it is of an Opus stream.
     fn page(&mut self, page: Page<'_>, sink: &mut impl PacketSink) -> Result<bool> {
         if page.begins {
