@@ -231,6 +231,24 @@ def test_a_change_midway_is_an_error_behind_the_audio_before_it():
     assert len(transcoder.process(second)) > 0
 
 
+def test_mixed_blocks_at_8_khz_are_made_up_for():
+    data = bytearray(mp3(8000, 1, 8000, bare=True, options=(("reservoir", "0"),)))
+    for bit, value in enumerate([1, 1, 0, 1], start=(72 * 4 + 4) * 8 + 8 + 1 + 38):  # a short block, mixed; in frame 4
+        place, shift = bit // 8, 7 - bit % 8
+        data[place] = data[place] & ~(1 << shift) | value << shift
+    samples, transcoder = decode([bytes(data)], MP3, AudioFormat("pcm_f32le", 8000))
+    assert len(samples) == len(native(mp3(8000, 1, 8000, bare=True, options=(("reservoir", "0"),))))
+    assert transcoder.concealed_frames == 576
+
+
+def test_a_stream_of_opus_that_is_joined_midway_begins_with_the_next_file():
+    data = ogg(page_seconds=0.1)
+    tail = b"".join(pages(data)[3:])
+    samples, transcoder = decode([tail + data], OPUS)
+    assert np.array_equal(samples, native(data)[:, 0])
+    assert transcoder.skipped_bytes == len(tail)
+
+
 @pytest.mark.parametrize("source", [MP3, OPUS], ids=str)
 @pytest.mark.parametrize("data", [b"{", b'{"error": "no voice"}' * 100, bytes(5000), b"OggS", b"\xff\xfb\x90\x64"])
 def test_a_stream_of_something_else_is_an_error_at_its_end(source, data):
@@ -400,7 +418,7 @@ def test_other_channels_in_a_later_file_are_an_error():
 @pytest.mark.parametrize(
     ("old", "new", "error", "message"),
     [
-        (b"OpusHead", b"\x01vorbis!", ContainerError, "expected an OpusHead"),
+        (b"OpusHead", b"\x01vorbis!", ContainerError, "expected an OpusHead, got a stream of another codec"),
         (b"OpusHead\1", b"OpusHead\x21", ContainerError, "expected OpusHead version 0 or 1, got 33"),
         (b"OpusHead\1\1", b"OpusHead\1\6", FormatError, "6 channels in mapping family 0"),
         (b"OpusHead\1\1", b"OpusHead\1\0", FormatError, "0 channels in mapping family 0"),

@@ -5,6 +5,7 @@
 
 use super::{Packet, Setup};
 use crate::{AudioFormat, Encoding, Error, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// One stream's decoder and its scratch.
 #[derive(Debug)]
@@ -40,17 +41,37 @@ impl Decoder {
 
     /// The audio in a packet: as many frames as it keeps.
     pub(crate) fn decode(&mut self, packet: Packet<'_>) -> &[f32] {
-        let Self { setup: Setup { channels, .. }, codec, samples, concealed, .. } = self;
-        samples.resize(Codec::SAMPLES, 0.0);
-        let lost = packet.bytes.is_empty();
-        if lost
-            || codec.decode(packet.bytes, packet.frames, *channels, samples) != Some(packet.frames)
-        {
-            *concealed += packet.frames as u64;
-            codec.conceal(packet.frames, *channels, samples);
+        let (bytes, frames, channels) = (packet.bytes, packet.frames, self.setup.channels);
+        self.samples.resize(Codec::SAMPLES, 0.0);
+        let decode =
+            |codec: &mut Codec, out: &mut [f32]| codec.decode(bytes, frames, channels, out);
+        if bytes.is_empty() || self.contained(decode) != Some(frames) {
+            self.concealed += frames as u64;
+            self.conceal(frames, channels);
         }
-        let range = packet.keep.start * *channels..packet.keep.end * *channels;
-        samples.get(range).unwrap_or_default()
+        let range = packet.keep.start * channels..packet.keep.end * channels;
+        self.samples.get(range).unwrap_or_default()
+    }
+
+    /// Makes something up, which is silence if the codec has no better idea.
+    fn conceal(&mut self, frames: usize, channels: usize) {
+        let made = self.contained(|codec, out| codec.conceal(frames, out)).unwrap_or(0);
+        if let Some(rest) = self.samples.get_mut(made * channels..frames * channels) {
+            rest.fill(0.0);
+        }
+    }
+
+    /// A panic of a library is a broken packet, and the end of that decoder: no stream may end the process.
+    fn contained(
+        &mut self,
+        run: impl FnOnce(&mut Codec, &mut [f32]) -> Option<usize>,
+    ) -> Option<usize> {
+        let Self { codec, samples, .. } = self;
+        let caught = catch_unwind(AssertUnwindSafe(|| run(codec, samples)));
+        caught.unwrap_or_else(|_| {
+            *codec = Codec::new(self.encoding, self.setup).ok()?;
+            None
+        })
     }
 }
 
@@ -96,14 +117,11 @@ impl Codec {
         }
     }
 
-    /// What may have been there: Opus goes on with the voice, MP3 is silent.
-    fn conceal(&mut self, frames: usize, channels: usize, out: &mut [f32]) {
-        let made = match self {
-            Self::Mp3(_) => 0,
-            Self::Opus(decoder) => decoder.decode(&[], frames, out).unwrap_or(0),
-        };
-        if let Some(rest) = out.get_mut(made * channels..frames * channels) {
-            rest.fill(0.0);
+    /// What may have been there: Opus goes on with the voice, MP3 has no idea.
+    fn conceal(&mut self, frames: usize, out: &mut [f32]) -> Option<usize> {
+        match self {
+            Self::Mp3(_) => None,
+            Self::Opus(decoder) => decoder.decode(&[], frames, out).ok(),
         }
     }
 }
@@ -146,7 +164,23 @@ impl Codec {
         match *self {}
     }
 
-    fn conceal(&mut self, _: usize, _: usize, _: &mut [f32]) {
+    fn conceal(&mut self, _: usize, _: &mut [f32]) -> Option<usize> {
         match *self {}
+    }
+}
+
+#[cfg(all(test, feature = "formats"))]
+mod tests {
+    use super::*;
+    use crate::Container;
+
+    #[test]
+    fn a_panic_of_a_library_is_a_broken_packet() {
+        let source = AudioFormat::new(Encoding::Opus, 48_000, 2, Container::Ogg).unwrap();
+        let mut decoder = Decoder::new(source).unwrap();
+        assert_eq!(decoder.contained(|_, _| panic!("this is a test")), None);
+        let packet = Packet { bytes: &[], frames: 960, keep: 100..960 };
+        assert_eq!(decoder.decode(packet), [0.0; 860 * 2]);
+        assert_eq!(decoder.concealed_frames(), 960);
     }
 }

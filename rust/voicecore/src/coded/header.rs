@@ -50,6 +50,19 @@ impl Header {
         Some(Self { sample_rate, channels, len, frames, crc: kind & 1 == 0 })
     }
 
+    /// Whether `frame` has a mixed block at 8 kHz. No encoder makes them, and minimp3 with all its ports
+    /// reads such a block by a table that is longer than the block.
+    pub(super) fn is_mixed_at_8k(self, frame: &[u8]) -> bool {
+        let bit = |at: usize| {
+            let byte = frame.get(HEADER + 2 * usize::from(self.crc) + at / 8);
+            byte.is_some_and(|byte| byte >> (7 - at % 8) & 1 == 1)
+        };
+        // Side information: 8 + channels bits, then 63 for each channel. A short block is of type 2.
+        let channel = |index: usize| 8 + self.channels + 63 * index + 38;
+        let mixed = |at: usize| bit(at) && bit(at + 1) && !bit(at + 2) && bit(at + 3);
+        self.sample_rate == 8_000 && (0..self.channels).map(channel).any(mixed)
+    }
+
     /// Whether both can stand in one stream.
     pub(super) fn agrees(self, other: Self) -> bool {
         (self.sample_rate, self.channels) == (other.sample_rate, other.channels)

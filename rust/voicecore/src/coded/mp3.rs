@@ -178,7 +178,8 @@ impl Find {
             return Ok(());
         }
         let keep = self.audio(header.frames);
-        sink.packet(Packet { bytes: frame, frames: header.frames, keep })
+        let bytes = if header.is_mixed_at_8k(frame) { &[] } else { frame };
+        sink.packet(Packet { bytes, frames: header.frames, keep })
     }
 
     /// The part of the next `frames` frames that is audio.

@@ -8,7 +8,8 @@
 //! 2. Every `OpusHead` begins a new stream, whatever its serial number: its decoding begins afresh, its
 //!    pre-skip and its end are trimmed by themselves. Vendors send a whole file per chunk. The number of
 //!    channels must stay.
-//! 3. Pages of other logical streams are skipped, and counted. If none is Opus, that is an error.
+//! 3. Pages of other logical streams are skipped, and counted, and so is what comes before the first `OpusHead`.
+//!    A stream that begins with another codec, or has no Opus to its end, is an error.
 //! 4. A packet that is empty or cannot be followed counts as lost, and lasts as long as the one before.
 //! 5. A hole in the page numbers or in the granule positions is made up for, up to [`GAP_MAX`].
 
@@ -50,6 +51,8 @@ struct Links {
     offset: u64,
     /// Bytes that were checksummed in vain.
     vain: u64,
+    /// A stream of something else has begun.
+    foreign: bool,
 }
 
 /// One logical stream.
@@ -137,14 +140,20 @@ impl Links {
             return self.begin(page, sink);
         }
         match &mut self.link {
-            None => Err(self.fault("expected an OpusHead before other pages, got none".to_owned())),
+            None if self.foreign => {
+                Err(self.fault("expected an OpusHead, got a stream of another codec".to_owned()))
+            }
+            None => Ok(false),
             Some(link) if link.serial != page.serial => Ok(false),
             Some(link) => link.page(page, sink).map(|()| true),
         }
     }
 
     fn begin(&mut self, page: Page<'_>, sink: &mut impl PacketSink) -> Result<bool> {
-        let Some(head) = page.body.strip_prefix(b"OpusHead") else { return Ok(false) };
+        let Some(head) = page.body.strip_prefix(b"OpusHead") else {
+            self.foreign = true;
+            return Ok(false);
+        };
         let (setup, skip) = self.head(head)?;
         if let Some(channels) = self.channels
             && channels != setup.channels
