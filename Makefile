@@ -37,7 +37,7 @@ types: $(STAMPS)/wheel
 bench: $(STAMPS)/wheel
 	$(BIN)/python -m pytest benches --benchmark-only --benchmark-max-time=0.1 --benchmark-columns=median,ops \
 		--benchmark-sort=name --quiet
-	$(BIN)/python -m benches --json bench.json
+	$(BIN)/python -m benches --json bench.json --markdown bench.md
 
 # The environment, then the wheel: an editable install, so that Python files need no rebuild.
 $(STAMPS)/venv:

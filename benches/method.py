@@ -49,31 +49,31 @@ class Contender:
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds per statement of each contender, and how many times faster the first was than each other."""
+    """Seconds per statement of each contender, one figure per round."""
 
-    seconds: dict[str, float]
-    ratios: dict[str, float]
+    rounds: dict[str, list[float]]
+
+    def seconds(self, name: str) -> float:
+        return statistics.median(self.rounds[name])
+
+    def ratio(self, ours: str, peer: str) -> float:
+        """How many times faster `ours` was."""
+        pairs = zip(self.rounds[peer], self.rounds[ours], strict=True)
+        return statistics.median(theirs / our for theirs, our in pairs)
 
 
 def pin_to_one_core() -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def measure(contenders: Sequence[Contender], seed: int = 0) -> Result:
+def measure(contenders: Sequence[Contender], rounds: int = ROUNDS, seed: int = 0) -> Result:
     batches = [_Rotating(contender) for contender in contenders]
     order = random.Random(seed)
-    rounds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-    for _ in range(ROUNDS):
+    result = Result({contender.name: [] for contender in contenders})
+    for _ in range(rounds):
         for batch in order.sample(batches, len(batches)):
-            rounds[batch.name].append(batch.run())
-    ours = rounds[contenders[0].name]
-    return Result(
-        seconds={name: statistics.median(times) for name, times in rounds.items()},
-        ratios={
-            name: statistics.median(their / our for their, our in zip(times, ours, strict=True))
-            for name, times in rounds.items()
-        },
-    )
+            result.rounds[batch.name].append(batch.run())
+    return result
 
 
 class _Rotating:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hypothesis
 import pytest
+from support.scripted import vendor as vendor
 
 # The same examples on every run, however slow the machine is at that moment.
 hypothesis.settings.register_profile(
@@ -15,6 +16,6 @@ hypothesis.settings.load_profile("voicecore")
 @pytest.fixture(autouse=True)
 def no_vendor_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own keys must neither help nor hurt a test."""
-    for vendor in ("SIXTY_DB", "DEEPDUB", "VACHANA", "UPLIFTAI"):
+    for prefix in ("SIXTY_DB", "DEEPDUB", "VACHANA", "UPLIFTAI"):
         for suffix in ("API_KEY", "STT_URL", "TTS_URL", "LLM_URL", "URL"):
-            monkeypatch.delenv(f"{vendor}_{suffix}", raising=False)
+            monkeypatch.delenv(f"{prefix}_{suffix}", raising=False)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import trio
 import trio.testing
-from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+from support.scripted import Script, heard, wait_for_the_end
+from trio_websocket import WebSocketConnection, wrap_server_stream
 
 import voicecore
 from voicecore import AudioFormat, Deadlines
@@ -20,36 +21,6 @@ from voicecore.emulator import Profile, run_emulator
 PCM_16K = AudioFormat("pcm_s16le", 16_000)
 DEEPDUB = "ws://localhost/open"
 SIXTYDB = "ws://localhost/ws/stt"
-Script = Callable[[WebSocketConnection], Awaitable[None]]
-
-
-@pytest.fixture
-async def vendor(nursery: trio.Nursery):
-    """Makes an `open_stream` whose every connection runs a script behind a real WebSocket server."""
-
-    def play(script: Script, opened: list[str] | None = None):
-        async def open_stream(url: str, ssl_context: object) -> trio.abc.Stream:
-            ours, theirs = trio.testing.memory_stream_pair()
-            if opened is not None:
-                opened.append(url)
-            nursery.start_soon(serve, theirs)
-            await trio.lowlevel.checkpoint()
-            return ours
-
-        async def serve(stream: trio.abc.Stream) -> None:
-            async with trio.open_nursery() as tasks:
-                request = await wrap_server_stream(tasks, stream, message_queue_size=100)
-                socket = await request.accept()
-                try:
-                    await script(socket)
-                except ConnectionClosed:
-                    return
-                finally:
-                    tasks.cancel_scope.cancel()
-
-        return open_stream
-
-    return play
 
 
 def tts(open_stream, **arguments):
@@ -60,10 +31,6 @@ def stt(open_stream, **arguments):
     return voicecore.connect_stt("60db", api_key="k", url=SIXTYDB, open_stream=open_stream, **arguments)
 
 
-async def heard(socket: WebSocketConnection) -> dict:
-    return json.loads(await socket.get_message())
-
-
 def audio(context_id: str, samples: bytes, *, index: int = 0, last: bool = False) -> bytes:
     data = base64.b64encode(samples).decode()
     return json.dumps({"index": index, "generationId": context_id, "data": data, "isFinished": last}).encode()
@@ -71,11 +38,6 @@ def audio(context_id: str, samples: bytes, *, index: int = 0, last: bool = False
 
 RAW = voicecore.DeepdubOptions(format="s16le", sample_rate=16000)
 SECOND = np.arange(16_000, dtype="<i2").tobytes()
-
-
-async def wait_for_the_end(socket: WebSocketConnection) -> None:
-    while True:
-        await socket.get_message()
 
 
 # --- text to speech --------------------------------------------------------------------------------------

@@ -37,3 +37,4 @@ from voicecore.session import connect_stt as connect_stt
 from voicecore.session import connect_tts as connect_tts
 from voicecore.vendors.deepdub import DeepdubOptions as DeepdubOptions
 from voicecore.vendors.sixtydb import SixtydbSttOptions as SixtydbSttOptions
+from voicecore.vendors.sixtydb import SixtydbTtsOptions as SixtydbTtsOptions

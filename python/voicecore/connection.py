@@ -60,6 +60,7 @@ from voicecore.events import (
 from voicecore.inbox import MAX_BUFFERED_EVENTS, MAX_BUFFERED_SECONDS, Inbox, Received, seconds_of
 from voicecore.limits import RateLimiter
 from voicecore.protocol import (
+    AT_WORK,
     CONTEXT_DEADLINES,
     LEFT,
     NOT_READY,
@@ -126,6 +127,7 @@ class Connection:
         self._heartbeat = float("inf")  # the longest silence of a framing that pings
         self._last_received = 0.0
         self._pinged_at: float | None = None
+        self._complaint: Callable[[], VoicecoreError] | None = None  # the last that the vendor said, about no context
         self._worked = False  # the vendor has said something: the key cannot have been refused
         self._followed = protocol.session_state  # the state that the session's timers were set for
         self._inboxes: dict[str, Inbox] = {}
@@ -291,7 +293,7 @@ class Connection:
         if context_id is not None:
             if begins and context_id not in self._inboxes:
                 self._inboxes[context_id] = Inbox(byte_rate, self._buffered_seconds)
-            self._follow_context(context_id, now)
+            self._follow_context(context_id, now, heard=False)
         else:
             self._follow_session(now)
         self._limiter.count(type(event), now)  # type: ignore[arg-type] # a client sends nothing else
@@ -306,14 +308,14 @@ class Connection:
         if not self.is_open(context_id):
             return
         self._give_up(context_id, now)
-        if self.protocol.dialect.drops_on_cancel and self.idle:
-            self.close(now)
         self._flush()
 
     def leave(self, context_id: str, now: float) -> None:
-        """Nothing more will be asked of a context whose turns are complete."""
+        """Nothing more is wanted of a context: one that is at rest stays open at the vendor, any other is cancelled."""
         if self.is_open(context_id) and self.protocol.allows(LeaveContext, context_id):
             self.send(LeaveContext(context_id), now)
+        else:
+            self.cancel(context_id, now)
 
     def forget(self, context_id: str) -> None:
         """Nobody reads this context any more: its queue is dropped."""
@@ -348,8 +350,8 @@ class Connection:
 
     def _say_goodbye(self) -> None:
         """What a vendor wants to hear before the close frame."""
-        for context_id in list(self.protocol.contexts):
-            if self.protocol.allows(CloseContext, context_id):
+        for context_id, state in list(self.protocol.contexts.items()):
+            if state is ContextState.LINGERING:  # closing one that has text would have that spoken
                 self._say(CloseContext(context_id))
         if self.protocol.allows(Goodbye):
             self._say(Goodbye())
@@ -402,6 +404,7 @@ class Connection:
             return
         if isinstance(event, ServerEvent):
             self._worked = self._worked or not isinstance(event, (Connecting, TransportOpened))
+            self._complaint = None
             self._keep_heartbeat(event, now)
             self._reply(event, now)
             self._deliver(event, now)
@@ -463,6 +466,8 @@ class Connection:
         code, reason = (received.code, received.reason) if received else (1006, "")
         vendor = self.protocol.dialect.vendor
         said = f"close code {code}{f' ({reason})' if reason else ''}"
+        if code == 1008 and self._complaint is not None:
+            return self._complaint()
         if code == 1008 and not self._worked:
             return AuthError(f"{vendor}: {self.shown_url} refused the key: {said}", vendor, str(code))
         error = ConnectionLostError(f"{vendor}: the connection to {self.shown_url} ended: {said}", code, reason)
@@ -492,7 +497,7 @@ class Connection:
             self._follow_context(context_id, now, turn_ended=isinstance(event, FlushCompleted))
 
     def _vendor_failed(self, event: Failed, context_id: str | None) -> None:
-        """Fails the context that the vendor named; without a name, all that are still unanswered (or else open)."""
+        """Fails the context that the vendor named; without a name, all that it may concern."""
 
         def error() -> VoicecoreError:
             return self.protocol.dialect.error_of(event)
@@ -500,14 +505,19 @@ class Connection:
         if context_id is not None:
             self._fail_inbox(context_id, error)
             return
+        self._complaint = error
         if self.protocol.session_state is SessionState.FAILED:
             self.error = self.error or error
             self._fail_inbox(SESSION, error)
-        open_ = self.protocol.contexts
-        waiting = [c for c, s in open_.items() if s in (ContextState.REQUESTED, ContextState.ACCEPTED)]
-        for context in waiting or list(open_):
+        for context in self._concerned():
             self.protocol.received(Failed(context, event.code, event.message))
             self._fail_inbox(context, error)
+
+    def _concerned(self) -> list[str]:
+        """What an error that names no context may be about: what is unanswered, else at work, else open."""
+        contexts = self.protocol.contexts
+        unanswered = [name for name, state in contexts.items() if CONTEXT_DEADLINES.get(state) == "first_audio"]
+        return unanswered or [name for name, state in contexts.items() if state in AT_WORK] or list(contexts)
 
     def _put(self, context_id: str, event: ServerEvent, now: float) -> None:
         inbox = self._inboxes[context_id]
@@ -539,13 +549,13 @@ class Connection:
             self._touched.add(context_id)
 
     def _finish(self, error: Callable[[], VoicecoreError]) -> None:
-        """The connection is over: every inbox that has not ended fails with `error`."""
+        """The connection is over: the session's inbox and those of contexts that have not ended fail with `error`."""
         if self.closed:
             return
         self.phase = Phase.CLOSED
         self.error = self.error or error
         self._timers.clear()
-        for context_id in list(self._inboxes):
+        for context_id in [SESSION, *self.protocol.contexts]:
             self._fail_inbox(context_id, self.error)
 
     # --- deadlines ---------------------------------------------------------------------------------------
@@ -573,6 +583,8 @@ class Connection:
         if self.protocol.dialect.max_contexts is not None and context_id in self.protocol.contexts:
             self._timers["close"] = now + self.deadlines.close
         self._follow_context(context_id, now)
+        if self.protocol.dialect.drops_on_cancel and self.idle:
+            self.close(now)
 
     def _confirm_cancel(self) -> None:
         """The vendor said that what was cancelled is over."""
@@ -603,8 +615,9 @@ class Connection:
         if grace := self.protocol.dialect.graces.get(self.protocol.session_state):
             self._timers["grace"] = now + grace.seconds
 
-    def _follow_context(self, context_id: str, now: float, *, turn_ended: bool = False) -> None:
-        """Sets a context's timers to what its new state asks for. Between turns none runs."""
+    def _follow_context(self, context_id: str, now: float, *, turn_ended: bool = False, heard: bool = True) -> None:
+        """Sets a context's timers to what its new state asks for. Between turns none runs; what we say ourselves
+        (`heard` is false) gives the vendor no more time."""
         state = self.protocol.contexts.get(context_id, ContextState.FINISHED)
         inbox = self._inboxes.get(context_id)
         if inbox is None:
@@ -620,7 +633,8 @@ class Connection:
             timers.setdefault("first_audio", now + self.deadlines.first_audio)
         else:
             timers.pop("first_audio", None)
-            timers["between_chunks"] = now + self.deadlines.between_chunks
+            if heard or "between_chunks" not in timers:
+                timers["between_chunks"] = now + self.deadlines.between_chunks
         if grace := self.protocol.dialect.context_graces.get(state):
             timers["grace"] = now + grace.seconds
 

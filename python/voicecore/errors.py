@@ -107,7 +107,14 @@ class QueueOverflowError(VoicecoreError):
 
 
 class ProtocolError(VoicecoreError):
-    """A message that the protocol does not allow: malformed, or not in this state. Names state, role, message."""
+    """A message that the protocol does not allow: malformed, or not in this state. Names state, role, message.
+
+    `context_id`: of the message, where it named one.
+    """
+
+    def __init__(self, message: str, context_id: str | None = None) -> None:
+        super().__init__(message)
+        self.context_id = context_id
 
 
 # --- what the vendor said --------------------------------------------------------------------------------

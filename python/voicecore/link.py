@@ -76,7 +76,7 @@ class Link:
         self._wake()
 
     def leave(self, context_id: str) -> None:
-        """Nothing more will be asked of a context."""
+        """Nothing more is wanted of a context."""
         self.connection.leave(context_id, trio.current_time())
         self._wake()
 
@@ -86,11 +86,9 @@ class Link:
         self._wake()
 
     async def wait_writable(self) -> None:
-        """Waits until the socket has taken most of what is queued. Raises the connection's error if it ended."""
+        """Waits until the socket has taken most of what is queued, or the connection is over."""
         await trio.lowlevel.checkpoint()
-        while not self.connection.can_send:
-            if self.connection.error is not None:
-                raise self.connection.error()
+        while not self.connection.can_send and self.connection.error is None:
             await self._senders.park()
 
     async def next(self, context_id: str = SESSION) -> Received:

@@ -165,7 +165,6 @@ STREAMED_TEXT_CONTEXT: ContextTable = {
         ContextAccepted: ContextState.CANCELLED,
         Audio: ContextState.CANCELLED,
         FlushCompleted: ContextState.LINGERING,
-        CloseContext: ContextState.CANCELLED,
         ContextFinished: ContextState.FINISHED,
         Failed: ContextState.FAILED,
     },
@@ -194,6 +193,8 @@ CONTEXT_DEADLINES: Mapping[ContextState, DeadlineName] = {
     ContextState.DRAINING: "between_chunks",
     ContextState.CLOSING: "between_chunks",
 }
+# The vendor still has something to say of these.
+AT_WORK = frozenset({*CONTEXT_DEADLINES, ContextState.CANCELLED})
 SESSION_DEADLINES: Mapping[SessionState, DeadlineName] = {
     SessionState.OPENING: "connect",
     SessionState.OPENING_GREETED: "connect",
@@ -326,6 +327,7 @@ class Dialect(ABC):
     server_ping: ClassVar[tuple[float, float] | None] = None  # the vendor pings: every so many seconds, patience
 
     audio_in_last: ClassVar[bool] = False  # the message of an utterance's end may hold its last audio
+    credit_first: ClassVar[bool] = False  # an empty account is turned away after the greeting, not at a request
     key_in_band: ClassVar[bool] = False  # it comes as `Authenticate`, after the upgrade
     fault_codes: ClassVar[Mapping[Fault, str]] = {}
 
@@ -356,6 +358,10 @@ class Dialect(ABC):
     def remarks(self, text: str, options: Any) -> Mapping[str, Any]:
         """SERVER, text-to-speech: what is said beside the first audio."""
         return {}
+
+    def hangs_up(self, open_contexts: int) -> bool:
+        """SERVER, text-to-speech: whether closing a context ends the socket; `open_contexts` are left."""
+        return False
 
     def package(self, samples: bytes, wire: AudioFormat, index: int) -> bytes:
         """SERVER, text-to-speech: one chunk of samples as the vendor wraps it."""
@@ -430,8 +436,17 @@ class Protocol:
         return message
 
     def _current(self) -> str:
-        """Which context a message is about that names none: the first that is at work, else the first there is."""
-        at_work = [name for name, state in self.contexts.items() if state in CONTEXT_DEADLINES]
+        """Which context a message is about that names none: the one that is at work, else the first there is.
+
+        One that was cancelled is at work too until the vendor says that it is over. Of several nobody could tell, and
+        a guess would play one user's speech to another.
+        """
+        at_work = [name for name, state in self.contexts.items() if state in AT_WORK]
+        if len(at_work) > 1:
+            raise ProtocolError(
+                f"{self.dialect.name}: expected a message that names its context while {len(at_work)} are at work, "
+                "got one that names none"
+            )
         return next(iter(at_work or self.contexts), CURRENT)
 
     def allows(self, event: type[Event], context_id: str | None = None) -> bool:
@@ -480,7 +495,8 @@ class Protocol:
     def _ill_timed(self, event: Event, state: Enum) -> ProtocolError:
         return ProtocolError(
             f"{self.dialect.name}: {type(event).__name__} is not allowed for the {self.role.value} "
-            f"in state {state.name}"
+            f"in state {state.name}",
+            getattr(event, "context_id", None),
         )
 
 

@@ -8,15 +8,16 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import trio
 
 from voicecore.audio import AudioChunk, AudioFormat
-from voicecore.errors import StateError, TextTooLongError, VoicecoreError
-from voicecore.events import ContextFinished, FlushCompleted, FlushContext, OpenContext, SendText, Synthesize
+from voicecore.errors import StateError, TextTooLongError, VendorError, VoicecoreError
+from voicecore.events import Audio, ContextFinished, FlushCompleted, FlushContext, OpenContext, SendText, Synthesize
 from voicecore.inbox import Received
 from voicecore.link import Link
+from voicecore.protocol import ContextState
 from voicecore.sentences import SentenceCutter
 from voicecore.streams import Metrics, SpeechDecoder
 
@@ -68,11 +69,8 @@ class Speech:
         link, self._link = self._link, None
         if link is None:
             return
-        if self._ended:
-            link.leave(self.context_id)
-        else:
-            link.cancel(self.context_id)
         self._ended = True
+        link.leave(self.context_id)
         link.forget(self.context_id)
 
     def __aiter__(self) -> Self:
@@ -212,120 +210,167 @@ class SentenceContext(SpeechContext):
         await trio.lowlevel.checkpoint()
 
 
+class _Place(NamedTuple):
+    """Where a context is at the vendor: its connection, and its name there."""
+
+    link: Link
+    context_id: str
+
+
 class StreamedContext(SpeechContext):
     """For vendors that take text bit by bit: one context there, a flush for each turn.
 
-    A connection that ended between two turns is replaced by the next text. The vendor's limit counts the characters
-    of the whole context: over it, `TextTooLongError`, and nothing of that text is sent.
+    A context that ended between two turns, with its connection or alone, is replaced by the next text. The vendor's
+    limit counts the characters of the whole context: over it, `TextTooLongError`, and nothing of that text is sent.
     """
 
     def __init__(self, tts: TTS, voice: str | None, output: AudioFormat | None, options: Any) -> None:
         super().__init__(tts, voice, output, options)
-        self._link: Link | None = None
-        self._characters = 0
+        self._wire = tts.dialect.wire_format(options)
+        self._places: deque[_Place] = deque()  # the last takes the text; those before it are still being read
+        self._characters = 0  # sent to the last place
         self._unflushed = False
-        self._turns: deque[bool] = deque()  # flushed and not read to the end; False: nothing to speak, so never sent
-        self._turn_read = False  # its last chunk was given
-        self._begun: deque[float] = deque()  # when the first text of each turn was sent
-        self._decoder = self._new_decoder()
+        self._turns: deque[_Place | None] = deque()  # flushed there and not read to the end; None: nothing to read
+        self._decoders: deque[tuple[_Place, SpeechDecoder]] = deque()  # of every turn with text, till it is read
+        self._sequence = 0
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        await self._ready()
+        await self._begin(self.context_id)
         return self
 
     async def send_text(self, text: str) -> None:
         self._expect_open()
+        await self._ready()
+        link, context_id = self._sound_place()
         longest, total = self._tts.dialect.max_text, self._characters + len(text)
         if total > longest:
             raise TextTooLongError(f"text: expected at most {longest} characters in one context, got {total}")
-        link = await self._ready()
-        await link.wait_writable()
         if not text:
             return
-        link.send(SendText(self.context_id, text))
+        link.send(SendText(context_id, text))
         self._characters = total
         if text.strip() and not self._unflushed:
             self._unflushed = True
-            self._begun.append(trio.current_time())
+            self._decoders.append((self._places[-1], self._new_decoder()))
 
     async def flush(self) -> None:
-        self._expect_open()
         await trio.lowlevel.checkpoint()
-        if self._link is None:
-            return
+        self._expect_open()
         if self._unflushed:
-            self._link.send(FlushContext(self.context_id))
-        self._turns.append(self._unflushed)
+            place = self._sound_place()
+            place.link.send(FlushContext(place.context_id))
+            self._turns.append(place)
+        else:
+            self._turns.append(None)
         self._unflushed = False
-        self._link.nudge(self.context_id)
+        self._wake_reader()
 
     async def cancel(self) -> None:
         self._open = False
-        link, self._link = self._link, None
-        if link is None:
-            return
-        if any(self._turns) or self._unflushed:
-            link.cancel(self.context_id)
-        else:
-            link.leave(self.context_id)
-        link.forget(self.context_id)
+        places, self._places = self._places, deque()
+        for link, context_id in places:
+            if self._unflushed:
+                link.cancel(context_id)
+            else:
+                link.leave(context_id)
+            link.forget(context_id)
 
     async def __anext__(self) -> AudioChunk:
         await trio.lowlevel.checkpoint()
-        while (link := self._link) is not None:
-            if self._turn_read or (self._turns and not self._turns[0]):
+        while self._places:
+            if self._turns and self._turns[0] is None:
                 self._turns.popleft()
-                self._turn_read = False
                 break
-            received = self._take(link)
+            received = self._take()
             if received is None:
-                await link.news(self.context_id)
+                link, context_id = self._places[0]
+                await link.news(context_id)
             elif (chunk := self._decode(received)) is not None:
                 return chunk
         raise StopAsyncIteration
 
-    async def _ready(self) -> Link:
-        """The connection that has the context; between turns, another one if that has ended."""
-        link = self._link
-        if link is None or not (link.connection.usable or any(self._turns) or self._unflushed):
-            if link is not None:
-                link.forget(self.context_id)  # and wakes who waits there
-            link = await self._begin()
-        elif (failure := link.connection.failure(self.context_id)) is not None:
-            raise failure
-        return link
+    # --- the vendor's side -------------------------------------------------------------------------------
 
-    async def _begin(self) -> Link:
+    async def _ready(self) -> None:
+        """Waits until text can be sent, at another place if the last one ended between two turns."""
+        await self._places[-1].link.wait_writable()
+        self._expect_open()
+        if self._ended_at_rest():
+            await self._begin(str(uuid.uuid4()))
+            self._wake_reader()
+
+    async def _begin(self, context_id: str) -> None:
         voice, _, options = self._arguments
         link = await self._tts._lease()
         self._expect_open()
-        rate = self._tts.dialect.wire_format(options).byte_rate
-        link.send(OpenContext(self.context_id, voice, options), byte_rate=rate)
-        self._link, self._characters = link, 0
-        return link
+        link.send(OpenContext(context_id, voice, options), byte_rate=self._wire.byte_rate)
+        self._places.append(_Place(link, context_id))
+        self._characters = 0
 
-    def _take(self, link: Link) -> Received | None:
-        try:
-            return link.connection.take(self.context_id)
-        except VoicecoreError:
-            if link is self._link and (any(self._turns) or self._unflushed or link.connection.usable):
-                raise
-            return None  # it ended between two turns: the next text opens another
+    def _sound_place(self) -> _Place:
+        """Where text goes. Raises the error that it ended in."""
+        link, context_id = self._places[-1]
+        if (failure := link.connection.failure(context_id)) is not None:
+            raise failure
+        if context_id not in link.connection.protocol.contexts:
+            vendor = self._tts.dialect.vendor
+            raise VendorError(f"{vendor}: closed the context {context_id} before its text was spoken", vendor)
+        return self._places[-1]
+
+    def _ended_at_rest(self) -> bool:
+        """True if the last place is over and nothing is lost with it: all text was flushed, all of that is spoken."""
+        connection, context_id = self._places[-1].link.connection, self._places[-1].context_id
+        if self._unflushed:
+            return False
+        if connection.protocol.contexts.get(context_id) is ContextState.OPEN:
+            return not connection.usable
+        closed = context_id not in connection.protocol.contexts
+        return closed and connection.failure(context_id) is None
+
+    # --- the reader's side -------------------------------------------------------------------------------
+
+    def _take(self) -> Received | None:
+        """The next event of the first place that has any; a place that was replaced and has no more is forgotten."""
+        while True:
+            link, context_id = self._places[0]
+            replaced = len(self._places) > 1
+            try:
+                received = link.connection.take(context_id)
+            except VoicecoreError:
+                if not replaced and not self._ended_at_rest():
+                    raise
+                received = None
+            if received is not None or not replaced:
+                return received
+            self._places.popleft()
+            link.forget(context_id)
 
     def _decode(self, received: Received) -> AudioChunk | None:
-        metrics = self.metrics[-1]
-        if self._begun and metrics.requested_at != metrics.requested_at:  # not a number yet
-            metrics.requested_at = self._begun.popleft()
-        chunk = self._decoder.decode(received)
+        place = self._places[0]
+        if not self._decoders or self._decoders[0][0] is not place:  # said of no turn
+            place.link.connection.protocol.late_messages += isinstance(received.event, Audio)
+            return None
+        chunk = self._decoders[0][1].decode(received)
         if isinstance(received.event, FlushCompleted):
-            self._turn_read = True
-            self._decoder = self._new_decoder()
-        return chunk
+            self._end_turn()
+        elif isinstance(received.event, ContextFinished):  # the vendor closed it: there is no more of what was flushed
+            while place in self._turns:
+                self._end_turn()
+        if chunk is None:
+            return None
+        self._sequence += 1
+        return replace(chunk, sequence=self._sequence - 1)
+
+    def _end_turn(self) -> None:
+        first = next(at for at, place in enumerate(self._turns) if place is not None)
+        self._turns[first] = None
+        self._decoders.popleft()
+
+    def _wake_reader(self) -> None:
+        link, context_id = self._places[0]
+        link.nudge(context_id)
 
     def _new_decoder(self) -> SpeechDecoder:
-        _, output, options = self._arguments
-        sequence = self._decoder.sequence if self.metrics else 0
-        self.metrics.append(Metrics(float("nan")))
-        wire = self._tts.dialect.wire_format(options)
-        return SpeechDecoder(self.context_id, wire, output, self.metrics[-1], sequence)
+        self.metrics.append(Metrics(trio.current_time()))
+        return SpeechDecoder(self.context_id, self._wire, self._arguments[1], self.metrics[-1])

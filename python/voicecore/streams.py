@@ -55,10 +55,8 @@ class Metrics:
 class SpeechDecoder:
     """Events of one context -> chunks in the output format. `output` None passes the vendor's own bytes."""
 
-    def __init__(
-        self, context_id: str, wire: AudioFormat, output: AudioFormat | None, metrics: Metrics, sequence: int = 0
-    ) -> None:
-        self.sequence = sequence  # of the next chunk
+    def __init__(self, context_id: str, wire: AudioFormat, output: AudioFormat | None, metrics: Metrics) -> None:
+        self.sequence = 0  # of the next chunk
         self.format = output or wire
         self.details: dict[str, Any] = {}
         self._context_id = context_id

@@ -147,6 +147,20 @@ def test_there_and_back(emulator: Serving, tmp_path: Path) -> None:
     assert (heard.returncode, heard.stdout.decode()) == (0, PHRASE + "\n"), heard.stderr
 
 
+def test_60db_says_it_whatever_the_emulator_is_told(tmp_path: Path) -> None:
+    switches = ("--envelope", "boolean", "--context-ids", "left-out", "--tts-connecting", "--closes-after", "any")
+    serving = Serving("--voice", "tone", "--ears", "none", *switches)
+    url = serving.ready["urls"]["60db-tts"]
+    assert url.endswith("/ws/tts")
+    options = ("--vendor", "60db", "--url", url, "--rate", 8000, "--encoding", "mulaw", "--out", tmp_path / "said.wav")
+    said = run("say", PHRASE, *options, "--json", SIXTY_DB_API_KEY="k.1")
+    assert said.returncode == 0, said.stderr
+    numbers = json.loads(said.stdout)
+    assert (numbers["vendor"], numbers["encoding"], numbers["sample_rate"]) == ("60db", "mulaw", 8000)
+    assert 1.0 < numbers["audio_seconds"] < 10.0
+    assert serving.stop()[0] == 0
+
+
 def test_text_from_stdin_as_mulaw_through_pipes(emulator: Serving) -> None:
     options = ("--vendor", "deepdub", "--url", emulator.tts, "--rate", 8000, "--encoding", "mulaw", "--out", "-")
     said = run("say", "-", *options, "--json", stdin=PHRASE.encode(), DEEPDUB_API_KEY="k.1")

@@ -32,9 +32,10 @@ from voicecore.protocol import Dialect, Protocol, Role
 from voicecore.secret import Secret
 from voicecore.vendors.deepdub.open import DeepdubOpen
 from voicecore.vendors.sixtydb.stt import SixtydbStt
+from voicecore.vendors.sixtydb.tts import SixtydbTts
 
 KEY = "key-that-must-not-show"
-DIALECTS: dict[str, type[Dialect]] = {"deepdub": DeepdubOpen, "60db": SixtydbStt}
+DIALECTS: dict[str, type[Dialect]] = {"deepdub": DeepdubOpen, "60db": SixtydbStt, "60db-tts": SixtydbTts}
 
 
 def client(vendor: str = "deepdub", *, url: str = "", key: str = KEY, **arguments: Any) -> Connection:

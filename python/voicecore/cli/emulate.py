@@ -63,10 +63,24 @@ class Handshake(StrEnum):
 
 
 class Envelope(StrEnum):
-    """The form of 60db's `connection_established`."""
+    """The form of the bodies of 60db's messages."""
 
     OBJECT = "object"
     BOOLEAN = "boolean"
+
+
+class ContextIds(StrEnum):
+    """Whether 60db's server says which context a message is about."""
+
+    SENT = "sent"
+    LEFT_OUT = "left-out"
+
+
+class ClosesAfter(StrEnum):
+    """Which closed context ends a 60db text-to-speech socket."""
+
+    LAST = "last"
+    ANY = "any"
 
 
 class Frames(StrEnum):
@@ -100,7 +114,18 @@ def emulate(
     ] = False,
     refusal: Annotated[Refusal, typer.Option(help="How a bad key is refused.")] = Refusal.VENDOR,
     handshake: Annotated[Handshake, typer.Option(help="When 60db says `connected`.")] = Handshake.AFTER_START,
-    envelope: Annotated[Envelope, typer.Option(help="The form of 60db's `connection_established`.")] = Envelope.OBJECT,
+    envelope: Annotated[
+        Envelope, typer.Option(help="The bodies of 60db's messages: objects, or `true` where that will do.")
+    ] = Envelope.OBJECT,
+    context_ids: Annotated[
+        ContextIds, typer.Option(help="Whether 60db says which context a message is about.")
+    ] = ContextIds.SENT,
+    tts_connecting: Annotated[
+        bool, typer.Option("--tts-connecting", help="60db says `connecting` first on the text-to-speech socket too.")
+    ] = False,
+    closes_after: Annotated[
+        ClosesAfter, typer.Option(help="Which closed context ends a 60db text-to-speech socket.")
+    ] = ClosesAfter.LAST,
     deepdub_frames: Annotated[Frames, typer.Option(help="The frames of Deepdub's audio messages.")] = Frames.BINARY,
     last_audio: Annotated[
         LastAudio,
@@ -132,6 +157,9 @@ def emulate(
         last_audio=_underscored(last_audio),
         sixtydb_handshake=_underscored(handshake),
         sixtydb_envelope=_underscored(envelope),
+        sixtydb_context_ids=_underscored(context_ids),
+        sixtydb_tts_connecting=tts_connecting,
+        sixtydb_closes_after=_underscored(closes_after),
     )
     trio.run(_serve, profile, host, port, voice.value, ears.value, dictation, as_json)
 

@@ -8,7 +8,7 @@ from typing import Literal
 from voicecore.protocol import Dialect
 from voicecore.secret import Secret
 from voicecore.vendors.deepdub import DeepdubOpen
-from voicecore.vendors.sixtydb import SixtydbStt
+from voicecore.vendors.sixtydb import SixtydbStt, SixtydbTts
 
 REFUSED_PREFIX = "bad"  # a key that begins so is refused, so that anyone can test a refusal
 
@@ -32,6 +32,9 @@ class Profile:
     last_audio: Literal["in_last", "before_last"] = "in_last"
     sixtydb_handshake: Literal["after_start", "before_start"] = "after_start"
     sixtydb_envelope: Literal["object", "boolean"] = "object"
+    sixtydb_context_ids: Literal["sent", "left_out"] = "sent"
+    sixtydb_tts_connecting: bool = False
+    sixtydb_closes_after: Literal["last", "any"] = "last"
 
     def accepts(self, key: str | None) -> bool:
         """True for a key that this emulator takes."""
@@ -46,6 +49,12 @@ class Profile:
             SixtydbStt(
                 boolean_envelope=self.sixtydb_envelope == "boolean",
                 connected_first=self.sixtydb_handshake == "before_start",
+            ),
+            SixtydbTts(
+                boolean_envelope=self.sixtydb_envelope == "boolean",
+                nameless=self.sixtydb_context_ids == "left_out",
+                connecting=self.sixtydb_tts_connecting,
+                closes_after=self.sixtydb_closes_after,
             ),
         ]
         return {dialect.path(): dialect for dialect in served}

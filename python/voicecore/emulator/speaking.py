@@ -11,7 +11,7 @@ import trio
 from voicecore.audio import AudioFormat
 from voicecore.codec import Transcoder
 from voicecore.emulator.gender import classify
-from voicecore.emulator.peer import Peer, refuse
+from voicecore.emulator.peer import Gone, Peer, refuse
 from voicecore.emulator.profile import Profile
 from voicecore.emulator.voice import Voice
 from voicecore.emulator.worker import EngineError
@@ -39,6 +39,7 @@ from voicecore.events import (
 )
 from voicecore.protocol import Fault
 
+NO_CREDIT = "Account has insufficient credits"
 TURNS = 1000  # flushed turns of one context that may wait to be spoken
 
 
@@ -75,13 +76,25 @@ class Speaker:
         """Answers requests until the client goes (`Gone`)."""
         for greeting in self._dialect.greeting():
             await self._peer.say(greeting)
+        if self._dialect.credit_first and self._profile.no_credit:
+            await self._fail(None, Fault.QUOTA, NO_CREDIT)
+            await self._peer.close(1008, NO_CREDIT)
+            return
         while True:
             try:
                 event = await self._peer.hear()
-            except (MessageError, ProtocolError) as error:
+            except MessageError as error:
                 await self._fail(None, Fault.INVALID, str(error))
-                continue
-            await self._answer(event)
+            except ProtocolError as error:
+                await self._refuse(error)
+            else:
+                await self._answer(event)
+
+    async def _refuse(self, error: ProtocolError) -> None:
+        """An ill-timed message ends the context that it names, if there is one."""
+        if scope := self._scopes.get(error.context_id or ""):
+            scope.cancel()
+        await self._fail(error.context_id, Fault.INVALID, str(error))
 
     async def _answer(self, event: Event) -> None:
         match event:
@@ -92,10 +105,10 @@ class Speaker:
             case SendText(context_id, text):
                 await self._add_text(context_id, text)
             case FlushContext(context_id):
-                turns = self._turns[context_id]
+                turns = self._turns_of(context_id)
                 await turns.channel[0].send(turns.flush())
             case CloseContext(context_id):
-                turns = self._turns[context_id]
+                turns = self._turns_of(context_id)
                 if text := turns.flush():
                     await turns.channel[0].send(text)
                 await turns.channel[0].send(None)
@@ -126,7 +139,7 @@ class Speaker:
         """Starts a context's task, unless the account or the limit forbids it."""
         most = self._profile.max_contexts
         if self._profile.no_credit:
-            await self._fail(context_id, Fault.QUOTA, "Account has insufficient credits")
+            await self._fail(context_id, Fault.QUOTA, NO_CREDIT)
         elif most is not None and len(self._scopes) >= most:
             await self._fail(context_id, Fault.RATE_LIMIT, f"Rate limit exceeded: {most} concurrent generations")
         else:
@@ -165,14 +178,23 @@ class Speaker:
     # --- text bit by bit ---------------------------------------------------------------------------------
 
     async def _open(self, request: OpenContext) -> None:
+        try:
+            self._dialect.wire_format(request.options)
+        except ConfigurationError as error:
+            await self._fail(request.context_id, Fault.INVALID, str(error))
+            return
         self._turns[request.context_id] = turns = _Turns(request.options)
-        if await self._begin(request.context_id, partial(self._speak_turns, request.context_id, turns)):
-            await self._peer.say(ContextAccepted(request.context_id))
-        else:
+        if not await self._begin(request.context_id, partial(self._speak_turns, request.context_id, turns)):
             del self._turns[request.context_id]
 
+    def _turns_of(self, context_id: str) -> _Turns:
+        """Those of an open context. There are none once its speaker has found that the client is gone."""
+        if context_id not in self._turns:
+            raise Gone
+        return self._turns[context_id]
+
     async def _add_text(self, context_id: str, text: str) -> None:
-        turns = self._turns[context_id]
+        turns = self._turns_of(context_id)
         longest = self._dialect.max_text
         if turns.characters + len(text) > longest:
             self._scopes[context_id].cancel()
@@ -182,9 +204,12 @@ class Speaker:
         turns.text.append(text)
 
     async def _speak_turns(self, context_id: str, turns: _Turns) -> None:
+        await self._peer.say(ContextAccepted(context_id))
         async for text in turns.channel[1]:
             if text is None:
                 await self._peer.say(ContextFinished(context_id))
+                if self._dialect.hangs_up(len(self._peer.protocol.contexts)):
+                    await self._peer.close()
                 return
             last, index = await self._stream(context_id, text, turns.options) if text.strip() else (b"", 0)
             await self._peer.say(FlushCompleted(context_id, last, index))

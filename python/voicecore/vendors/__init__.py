@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 from voicecore.errors import ConfigurationError
 from voicecore.protocol import Dialect
 from voicecore.vendors.deepdub import DeepdubOpen
-from voicecore.vendors.sixtydb import SixtydbStt
+from voicecore.vendors.sixtydb import SixtydbStt, SixtydbTts
 
-DIALECTS: tuple[type[Dialect], ...] = (DeepdubOpen, SixtydbStt)
+DIALECTS: tuple[type[Dialect], ...] = (DeepdubOpen, SixtydbStt, SixtydbTts)
 
 
 def find_dialect(vendor: str, kind: str, url: str | None = None) -> Dialect:

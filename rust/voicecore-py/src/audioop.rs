@@ -34,7 +34,7 @@ fn raise(py: Python<'_>, error: Error) -> PyErr {
 // --- fragments in, bytes out -----------------------------------------------------------------------
 
 /// A borrowed fragment.
-struct Fragment<'py>(Input<'py>);
+struct Fragment<'a>(Input<'a>);
 
 /// What a kernel gets of it.
 struct Lent<'a, 'py> {
@@ -44,15 +44,15 @@ struct Lent<'a, 'py> {
 }
 
 // Inlined by force: what is moved from frame to frame would cost more than a short kernel.
-impl<'py> Fragment<'py> {
+impl<'a> Fragment<'a> {
     #[inline(always)]
-    fn of(object: &Bound<'py, PyAny>) -> PyResult<Self> {
+    fn of(object: &'a Bound<'_, PyAny>) -> PyResult<Self> {
         Input::bytes_like(object, "fragment").map(Self)
     }
 
     /// The octets, for a call that is heavy in proportion to them and to `other` octets besides.
     #[inline(always)]
-    fn lend(&self, py: Python<'py>, other: usize) -> Lent<'_, 'py> {
+    fn lend<'py>(&self, py: Python<'py>, other: usize) -> Lent<'_, 'py> {
         let heavy = self.0.bytes().saturating_add(other) >= limits::AUDIOOP_BYTES;
         Lent { py, octets: self.0.octets(heavy), heavy }
     }

@@ -1,6 +1,6 @@
 //! `TranscoderBank`: many streams in one crossing, with one release of the GIL.
 
-use crate::buffers::{Block, Input, Shape};
+use crate::buffers::{Block, Input, Object, Shape};
 use crate::errors::{Class, raise};
 use crate::limits;
 use crate::transcoder::Transcoder;
@@ -88,7 +88,7 @@ impl TranscoderBank {
 }
 
 impl TranscoderBank {
-    fn convert(&self, py: Python<'_>, bytes: usize, jobs: &mut [Job<'_, '_>], memory: &mut [u8]) {
+    fn convert(&self, py: Python<'_>, bytes: usize, jobs: &mut [Job<'_>], memory: &mut [u8]) {
         if bytes < limits::BANK_BYTES {
             return pieces(jobs, memory, false).for_each(Piece::convert);
         }
@@ -99,8 +99,8 @@ impl TranscoderBank {
 }
 
 /// One stream's share of a call.
-struct Job<'a, 'py> {
-    frame: Frame<'a, 'py>,
+struct Job<'a> {
+    frame: Frame<'a>,
     core: MutexGuard<'a, Core>,
     /// Where its part of the block begins.
     start: usize,
@@ -109,18 +109,18 @@ struct Job<'a, 'py> {
 }
 
 /// A frame of one stream: nearly always bytes, which take two words instead of a dozen.
-enum Frame<'a, 'py> {
+enum Frame<'a> {
     Bytes(&'a [u8]),
-    Buffer(Box<Input<'py>>),
+    Buffer(Box<Input<'a>>),
 }
 
-impl<'a, 'py> Frame<'a, 'py> {
+impl<'a> Frame<'a> {
     #[inline(always)]
-    fn get(transcoder: &Transcoder, frame: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+    fn get(transcoder: &Transcoder, frame: Object<'a>) -> PyResult<Self> {
         // Of all objects, only bytes extract as a slice.
         match frame.extract() {
             Ok(bytes) => Ok(Self::Bytes(bytes)),
-            Err(_) => Ok(Self::Buffer(Box::new(transcoder.input(&frame)?))),
+            Err(_) => Ok(Self::Buffer(Box::new(transcoder.input(frame)?))),
         }
     }
 
@@ -163,7 +163,7 @@ impl Piece<'_> {
 
 /// The jobs with their parts of `memory`. With `heavy`, the caller detaches while it has them.
 fn pieces<'a>(
-    jobs: &'a mut [Job<'_, '_>],
+    jobs: &'a mut [Job<'_>],
     memory: &'a mut [u8],
     heavy: bool,
 ) -> impl Iterator<Item = Piece<'a>> {
@@ -207,11 +207,11 @@ fn convert_all(pieces: Vec<Piece<'_>>, threads: usize) {
 /// The results in order, or the first error with the other results attached.
 fn gather<'py>(
     py: Python<'py>,
-    jobs: Vec<Job<'_, 'py>>,
+    jobs: Vec<Job<'_>>,
     block: &Block<'py>,
 ) -> PyResult<Bound<'py, PyList>> {
     let results = PyList::new(py, jobs.iter().map(|job| Outcome { job, block }))?;
-    let fault = |(index, job): (usize, Job<'_, '_>)| Some((index, job.written.err()?));
+    let fault = |(index, job): (usize, Job<'_>)| Some((index, job.written.err()?));
     let Some((index, error)) = jobs.into_iter().enumerate().find_map(fault) else {
         return Ok(results);
     };
@@ -223,7 +223,7 @@ fn gather<'py>(
 
 /// One stream's result on its way to Python; None if it failed.
 struct Outcome<'o, 'a, 'py> {
-    job: &'o Job<'a, 'py>,
+    job: &'o Job<'a>,
     block: &'o Block<'py>,
 }
 

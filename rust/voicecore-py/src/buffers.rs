@@ -23,13 +23,14 @@ mod input;
 mod output;
 
 pub use blocks::{Kernel, run};
-pub use input::{Input, Items};
+pub use input::{Input, Items, Object};
 pub use output::{Block, Output};
 
 use crate::errors::Class;
 use numpy::npyffi::NPY_TYPES;
 use numpy::{Element, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use std::ffi::c_int;
 
 /// Without it, attached threads run side by side and attached memory is as shared as detached memory.
 const HAS_GIL: bool = cfg!(not(Py_GIL_DISABLED));
@@ -158,6 +159,15 @@ unsafe fn copy_bytes<T: Item>(from: *const T, to: *mut T, len: usize) {
     }
 }
 
+/// Numpy's number for the type of the items; `None` where their bytes are in the other order.
+#[inline]
+fn type_number(array: &Bound<'_, PyUntypedArray>) -> Option<c_int> {
+    // SAFETY: the array is alive and keeps its dtype alive, so the headers of both can be read.
+    let dtype = unsafe { &(*(*array.as_array_ptr()).fields.descr).fields };
+    (dtype.byteorder.cast_unsigned() != b'>').then_some(dtype.type_num)
+}
+
+#[inline]
 fn contiguous_shape(array: &Bound<'_, PyUntypedArray>) -> Option<Shape> {
     array.is_c_contiguous().then(|| Shape::from_dims(array.shape())).flatten()
 }

@@ -86,7 +86,7 @@ fn encode<'py>(
 /// By the core's own way from float32 to a law, which is a transcoder's.
 fn encode_floats<'py>(
     py: Python<'py>,
-    input: &Input<'py>,
+    input: &Input<'_>,
     out: Option<&Bound<'py, PyAny>>,
     law: Encoding,
 ) -> PyResult<Bound<'py, PyAny>> {
@@ -122,11 +122,11 @@ impl Kernel<u8, u8> for Floats {
 /// One output item per input item, in the input's shape.
 pub fn map<'py, I: Item, O: Item>(
     py: Python<'py>,
-    input: &Input<'py>,
+    input: &Input<'_>,
     out: Option<&Bound<'py, PyAny>>,
     mut kernel: impl Kernel<I, O>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let items: Items<'_, 'py, I> = input.items()?;
+    let items: Items<'_, '_, I> = input.items()?;
     let shape = items.shape();
     let mut output = Output::<O>::exact(py, out, shape, input.addresses())?;
     let heavy = items.len() >= limits::G711_SAMPLES;
@@ -180,12 +180,12 @@ struct Downmix<T> {
 
 fn downmix_as<'py, T: Item>(
     py: Python<'py>,
-    input: &Input<'py>,
+    input: &Input<'_>,
     channels: usize,
     out: Option<&Bound<'py, PyAny>>,
     kernel: fn(&[T], usize, &mut [T]) -> Result<usize>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let items: Items<'_, 'py, T> = input.items()?;
+    let items: Items<'_, '_, T> = input.items()?;
     convert::check_whole_frames(py, items.len(), channels)?;
     let frames = items.len() / channels;
     let mut output = Output::<T>::exact(py, out, Shape::flat(frames), input.addresses())?;
@@ -240,10 +240,10 @@ pub fn resample<'py>(
 
 fn resample_as<'py, S: Item + Sample>(
     py: Python<'py>,
-    input: &Input<'py>,
+    input: &Input<'_>,
     mut resampler: Resampler,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let items: Items<'_, 'py, S> = input.items()?;
+    let items: Items<'_, '_, S> = input.items()?;
     let channels = resampler.channels();
     let frames = (items.len() / channels) as u64;
     let total = resampled_frames(frames, resampler.in_rate(), resampler.out_rate()) as usize;
@@ -281,7 +281,7 @@ pub fn decode_base64<'py>(
 }
 
 /// Base64 text. A lone surrogate has no UTF-8, so it gets its offset here.
-pub fn base64_text<'py>(data: &Bound<'py, PyAny>) -> PyResult<Input<'py>> {
+pub fn base64_text<'a>(data: &'a Bound<'_, PyAny>) -> PyResult<Input<'a>> {
     Input::text(data, "data").map_err(|error| {
         not_utf8(data.py(), &error).map_or(error, |offset| {
             let message = format!("invalid base64 at offset {offset}: not in the alphabet");

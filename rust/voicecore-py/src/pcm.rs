@@ -106,7 +106,7 @@ pub fn mix<'py>(
 
 fn mix_as<'py, T: Item + PcmSample>(
     py: Python<'py>,
-    inputs: &[Input<'py>],
+    inputs: &[Input<'_>],
     out: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     for input in inputs {
@@ -160,12 +160,12 @@ struct Upmix<T> {
 
 fn upmix_as<'py, T: Item>(
     py: Python<'py>,
-    input: &Input<'py>,
+    input: &Input<'_>,
     channels: usize,
     out: Option<&Bound<'py, PyAny>>,
     kernel: fn(&[T], usize, &mut [T]) -> Result<usize>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let items: Items<'_, 'py, T> = input.items()?;
+    let items: Items<'_, '_, T> = input.items()?;
     let shape = Shape::of(items.len(), channels);
     let mut output = Output::<T>::exact(py, out, shape, input.addresses())?;
     let heavy = shape.items() >= limits::DOWNMIX_SAMPLES;

@@ -64,6 +64,7 @@ struct Target<'a, 'py> {
 }
 
 impl<'py> Target<'_, 'py> {
+    #[inline(always)]
     fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         if self.heavy { self.py.detach(work) } else { work() }
     }
@@ -87,7 +88,7 @@ impl<'py> Target<'_, 'py> {
 }
 
 #[inline(always)]
-fn message_text<'py>(message: &Bound<'py, PyAny>) -> PyResult<Input<'py>> {
+fn message_text<'a>(message: &'a Bound<'_, PyAny>) -> PyResult<Input<'a>> {
     Input::text(message, "message").map_err(|error| {
         not_utf8(message.py(), &error).map_or(error, |offset| {
             let text = format!("invalid JSON at offset {offset}: a lone surrogate");

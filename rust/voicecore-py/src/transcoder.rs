@@ -1,6 +1,6 @@
 //! `Transcoder`: container, byte carry, decode, downmix, resample and encode in one call.
 
-use crate::buffers::{Input, Kind, Output, Shape};
+use crate::buffers::{Input, Kind, Object, Output, Shape};
 use crate::convert;
 use crate::errors::raise;
 use crate::exclusive::Exclusive;
@@ -169,7 +169,7 @@ impl Transcoder {
 
     /// A chunk: bytes, or an array of exactly the source's samples.
     #[inline(always)]
-    pub fn input<'py>(&self, data: &Bound<'py, PyAny>) -> PyResult<Input<'py>> {
+    pub fn input<'a>(&self, data: impl Into<Object<'a>>) -> PyResult<Input<'a>> {
         let input = Input::get(data, "data")?;
         let source = self.formats.0;
         match input.kind() {

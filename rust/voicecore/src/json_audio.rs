@@ -139,6 +139,7 @@ impl Scanner {
     /// If [`Scan::decode_audio_into`] fails for what this returns, and if this returns `None`, only
     /// [`scan`](Self::scan) can tell what the message is: it may be invalid, or only unusual. If the
     /// decoding succeeds, or there is no audio, the whole message is valid, and this is what `scan` gives.
+    #[inline(always)] // The result takes three cache lines: to move it costs 15 ns.
     pub fn scan_lightly<'m>(&self, message: &'m [u8]) -> Option<Scan<'m>> {
         let mut found = Scan::new(self.fields);
         light::read(self, message, &mut found)?;

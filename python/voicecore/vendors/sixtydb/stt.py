@@ -9,12 +9,10 @@ since the vendor takes a first binary frame for telephony.
 from __future__ import annotations
 
 import base64
-import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
-from urllib.parse import parse_qsl, urlsplit
 
 from voicecore.audio import AudioFormat
 from voicecore.codec import decode_base64
@@ -46,9 +44,9 @@ from voicecore.events import (
     Transcript,
     Unknown,
 )
-from voicecore.protocol import Dialect, Fault, Grace, Listening, Role, SessionState, dump_json, parse_json, with_query
-from voicecore.secret import Secret
+from voicecore.protocol import Fault, Grace, Listening, Role, SessionState, dump_json, parse_json
 from voicecore.vendors.options import expect_one_of, expect_range, expect_type, without_unset
+from voicecore.vendors.sixtydb.socket import GREETING, SixtydbSocket, connecting_of, number_of, object_of, text_of
 
 SAMPLE_RATES = (8000, 16000, 24000, 44100, 48000)
 ENCODINGS = ("mulaw", "linear")
@@ -158,19 +156,16 @@ _SAID_BY_US: dict[type[Event], SessionState] = dict.fromkeys(
 )
 
 
-class SixtydbStt(Dialect):
+class SixtydbStt(SixtydbSocket):
     """The speech-to-text protocol. The SERVER may say `connection_established: true` or give it a body, and
     `connected` before or after `start`: the vendor's documents do both."""
 
     name = "60db-stt"
-    vendor = "60db"
     kind = "stt"
     default_url = "wss://api.60db.ai/ws/stt"
-    key_variable = "SIXTY_DB_API_KEY"
     url_variable = "SIXTY_DB_STT_URL"
     options = SixtydbSttOptions
     frame_seconds = FRAME_SECONDS
-    initial = SessionState.OPENING
     contexts: ClassVar = {}
     sessions: ClassVar = {
         SessionState.OPENING: {
@@ -226,19 +221,10 @@ class SixtydbStt(Dialect):
         "STT_CONCURRENCY_LIMIT": RateLimitError,
     }
     fault_codes: ClassVar = {Fault.INVALID: "INVALID_REQUEST", Fault.QUOTA: "INSUFFICIENT_CREDITS"}
-    server_ping = (30.0, 10.0)
 
     def __init__(self, *, boolean_envelope: bool = False, connected_first: bool = False) -> None:
-        self._boolean_envelope = boolean_envelope
+        super().__init__(boolean_envelope=boolean_envelope)
         self._connected_first = connected_first
-
-    def upgrade(self, url: str, key: Secret) -> tuple[str, dict[str, str]]:
-        if "token" in dict(parse_qsl(urlsplit(url).query)):
-            return url, {}  # a session token with its workspace_id, which the caller put into the URL
-        return with_query(url, apiKey=key.reveal()), {}
-
-    def key_of(self, query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
-        return query.get("apiKey") or query.get("token")
 
     def options_for(self, options: SixtydbSttOptions, audio: AudioFormat | None) -> SixtydbSttOptions:
         """Fills in the wire format that serves the caller's audio best, and how its frames travel."""
@@ -265,9 +251,8 @@ class SixtydbStt(Dialect):
         return options.trailing_silence
 
     def greeting(self) -> Sequence[ServerEvent]:
-        hello = Connecting("Authenticating...")
-        account = Authenticated({"service": "stt", "user_id": 1, "credit_balance": 10.0, "workspace": "emulator"})
-        return (hello, _SERVER_INFO, account) if self._connected_first else (hello, account)
+        account = self.account()
+        return (GREETING, _SERVER_INFO, account) if self._connected_first else (GREETING, account)
 
     def started(self, options: SixtydbSttOptions) -> Sequence[ServerEvent]:
         language = (options.languages or ("auto",))[0].upper()
@@ -293,7 +278,7 @@ class SixtydbStt(Dialect):
                     return data
                 return dump_json({"type": "audio", "audio": base64.b64encode(data).decode(), **envelope})
             case Authenticated(details):
-                return dump_json({"connection_established": True if self._boolean_envelope else dict(details)})
+                return dump_json({"connection_established": self.envelope(details)})
             case Transcript():
                 return dump_json(_transcript_fields(event))
         fields = _fields_of(event)
@@ -341,29 +326,30 @@ def _response(message: dict[str, Any]) -> Event:
         body = message["connection_established"]
         return Authenticated(body if isinstance(body, dict) else {})
     if "connecting" in message:
-        return _connecting(message)
+        return connecting_of(message)
     match message.get("type"):
         case "connecting":
-            return _connecting(message)
+            return connecting_of(message)
         case "connection_established":
             return Authenticated({k: v for k, v in message.items() if k != "type"})
         case "connected":
-            return ServerReady(_object(message.get("server_info")))
+            return ServerReady(object_of(message.get("server_info")))
         case "session_started":
-            return StreamStarted(_text(message.get("session_id")), _text(message.get("language")))
+            return StreamStarted(text_of(message.get("session_id")), text_of(message.get("language")))
         case "speech_started":
-            return SpeechStarted(_number(message.get("timestamp")))
+            return SpeechStarted(number_of(message.get("timestamp")))
         case "transcription":
             return _transcript(message)
         case "language_changed":
             codes = message.get("language_code")
             listed = [codes] if isinstance(codes, str) else codes
-            return LanguageChanged(_text(message.get("language")), tuple(listed) if isinstance(listed, list) else None)
+            known = tuple(listed) if isinstance(listed, list) else None
+            return LanguageChanged(text_of(message.get("language")), known)
         case "mode_changed":
-            silence = _number(message.get("silence_threshold"))
-            return ModeChanged(bool(message.get("continuous_mode")), _text(message.get("mode_name")), silence)
+            silence = number_of(message.get("silence_threshold"))
+            return ModeChanged(bool(message.get("continuous_mode")), text_of(message.get("mode_name")), silence)
         case "session_stopped":
-            return _stopped(_object(message.get("billing_summary")))
+            return _stopped(object_of(message.get("billing_summary")))
         case "test_response":
             return ProbeAnswered({k: v for k, v in message.items() if k != "type"})
         case "error":
@@ -373,13 +359,9 @@ def _response(message: dict[str, Any]) -> Event:
     return Unknown(str(message.get("type") or ",".join(message)), message)
 
 
-def _connecting(message: Mapping[str, Any]) -> Connecting:
-    return Connecting(str(message.get("message") or ""), _number(message.get("timestamp")))
-
-
 def _failed(message: Mapping[str, Any]) -> Failed:
     text = message.get("error") or message.get("message") or "unspecified error"
-    return Failed(None, str(message.get("error_code") or ""), str(text), _object(message.get("details")))
+    return Failed(None, str(message.get("error_code") or ""), str(text), object_of(message.get("details")))
 
 
 def _transcript(message: Mapping[str, Any]) -> Transcript:
@@ -391,10 +373,10 @@ def _transcript(message: Mapping[str, Any]) -> Transcript:
         text,
         is_final,
         is_final if speech_final is None else bool(speech_final),
-        _text(message.get("language")),
-        _number(message.get("confidence")),
+        text_of(message.get("language")),
+        number_of(message.get("confidence")),
         message.get("sentence_id"),
-        _number(message.get("duration")),
+        number_of(message.get("duration")),
         message.get("speaker"),
         {k: v for k, v in message.items() if k not in (*_TRANSCRIPT, "duration", "speaker")},
     )
@@ -409,26 +391,10 @@ def _transcript_fields(event: Transcript) -> dict[str, Any]:
 
 def _stopped(summary: Mapping[str, Any]) -> StreamStopped:
     """The billing summary; its cost is a number in one document and a string in another."""
-    seconds = _number(summary.get("total_duration_seconds"))
-    if seconds is None and (milliseconds := _number(summary.get("duration_ms"))) is not None:
+    seconds = number_of(summary.get("total_duration_seconds"))
+    if seconds is None and (milliseconds := number_of(summary.get("duration_ms"))) is not None:
         seconds = milliseconds / 1000
-    return StreamStopped(seconds, _number(summary.get("total_cost")))
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float("nan") if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return StreamStopped(seconds, number_of(summary.get("total_cost")))
 
 
 def _start_fields(options: SixtydbSttOptions) -> dict[str, Any]:
@@ -487,7 +453,7 @@ def _hints(context: Any) -> RecognitionContext | None:
     pairs, terms = hints.get("general") or [], hints.get("terms") or []
     expect_type("context.general", pairs, list)
     expect_type("context.terms", terms, list)
-    general = {str(pair.get("key")): str(pair.get("value")) for pair in map(_object, pairs)}
+    general = {str(pair.get("key")): str(pair.get("value")) for pair in map(object_of, pairs)}
     return RecognitionContext(general, str(hints.get("text") or ""), tuple(map(str, terms)))
 
 

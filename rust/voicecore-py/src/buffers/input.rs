@@ -1,12 +1,14 @@
 //! What is read: a borrowed buffer, and its items.
 //!
-//! Inlined by force where an `Input` would be moved from frame to frame: 10 ns of a 100 ns call.
+//! Inlined by force, and boxed where it cannot be, so that a usual `Input` stays in registers: to move it
+//! from frame to frame takes 10 ns of a 100 ns call.
 
 use super::{
     HAS_GIL, Item, Kind, Shape, contiguous_shape, copied, describe_layout, refused, type_name,
+    type_number,
 };
 use numpy::npyffi::NPY_TYPES;
-use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::PyBufferError;
 use pyo3::prelude::*;
@@ -22,34 +24,39 @@ const LAYOUT: &str = "a C-contiguous buffer of shape (frames,) or (frames, chann
 /// Views on views that are followed in search of an immutable owner.
 const MAX_VIEW_DEPTH: usize = 4;
 
-/// A borrowed C-contiguous buffer. Keeps its object alive and, where there is one, its export held.
-pub struct Input<'py> {
+/// An argument or the item of a tuple: whoever lends it holds it.
+pub type Object<'a> = Borrowed<'a, 'a, PyAny>;
+
+/// A borrowed C-contiguous buffer. Keeps its object borrowed and, where there is one, its export held.
+pub struct Input<'a> {
     data: *const u8,
     bytes: usize,
     kind: Kind,
     shape: Shape,
     what: &'static str,
-    object: Bound<'py, PyAny>,
+    object: Object<'a>,
     // Held for its drop, which lets the exporter resize again.
     _export: Option<PyUntypedBuffer>,
 }
 
-impl<'py> Input<'py> {
+impl<'a> Input<'a> {
     /// Borrows bytes, bytearray, memoryview, ndarray or any other exporter. `what` names the argument.
     #[inline(always)]
-    pub fn get(object: &Bound<'py, PyAny>, what: &'static str) -> PyResult<Self> {
-        if let Ok(bytes) = object.cast::<PyBytes>() {
+    pub fn get(object: impl Into<Object<'a>>, what: &'static str) -> PyResult<Self> {
+        let object = object.into();
+        if let Ok(bytes) = object.cast_exact::<PyBytes>() {
             return Ok(Self::from_octets(object, bytes.as_bytes(), what));
         }
-        if let Ok(array) = object.cast::<PyUntypedArray>() {
-            return Self::from_array(object, array, what);
+        match object.cast::<PyUntypedArray>() {
+            Ok(array) => Self::from_array(object, &array, what),
+            Err(_) => Self::from_export(object, what).map(|input| *input),
         }
-        Self::from_export(object, what)
     }
 
     /// As `get`, and `str` as its UTF-8. A lone surrogate is a `UnicodeEncodeError`.
     #[inline(always)]
-    pub fn text(object: &Bound<'py, PyAny>, what: &'static str) -> PyResult<Self> {
+    pub fn text(object: &'a Bound<'_, PyAny>, what: &'static str) -> PyResult<Self> {
+        let object = object.as_borrowed();
         match object.cast::<PyString>() {
             // CPython keeps the UTF-8 inside the string object, so it lives as long as that.
             Ok(text) => Ok(Self::from_octets(object, text.to_str()?.as_bytes(), what)),
@@ -61,63 +68,64 @@ impl<'py> Input<'py> {
     ///
     /// What is none is refused as functions in C do, in the exporter's own words.
     #[inline(always)]
-    pub fn bytes_like(object: &Bound<'py, PyAny>, what: &'static str) -> PyResult<Self> {
+    pub fn bytes_like(object: &'a Bound<'_, PyAny>, what: &'static str) -> PyResult<Self> {
+        let object = object.as_borrowed();
         if let Ok(bytes) = object.cast::<PyBytes>() {
             return Ok(Self::from_octets(object, bytes.as_bytes(), what));
         }
-        Self::from_octet_export(object, what)
+        Self::from_octet_export(object, what).map(|input| *input)
     }
 
-    fn from_octet_export(object: &Bound<'py, PyAny>, what: &'static str) -> PyResult<Self> {
-        let export = PyUntypedBuffer::get(object)?;
+    fn from_octet_export(object: Object<'a>, what: &'static str) -> PyResult<Box<Self>> {
+        let export = PyUntypedBuffer::get(&object)?;
         if !export.is_c_contiguous() {
-            return Err(not_bytes_like(object));
+            return Err(not_bytes_like(&object));
         }
         let (data, bytes) = (export.buf_ptr().cast_const().cast(), export.len_bytes());
-        let (kind, shape, object) = (Kind::Bytes, Shape::flat(bytes), object.clone());
-        Ok(Self { data, bytes, kind, shape, what, object, _export: Some(export) })
+        let (kind, shape) = (Kind::Bytes, Shape::flat(bytes));
+        Ok(Box::new(Self { data, bytes, kind, shape, what, object, _export: Some(export) }))
     }
 
     #[inline(always)]
-    fn from_octets(object: &Bound<'py, PyAny>, octets: &[u8], what: &'static str) -> Self {
+    fn from_octets(object: Object<'a>, octets: &[u8], what: &'static str) -> Self {
         let shape = Shape::flat(octets.len());
-        let (data, object) = (octets.as_ptr(), object.clone());
+        let data = octets.as_ptr();
         Self { data, bytes: octets.len(), kind: Kind::Bytes, shape, what, object, _export: None }
     }
 
     #[inline(always)]
     fn from_array(
-        object: &Bound<'py, PyAny>,
-        array: &Bound<'py, PyUntypedArray>,
+        object: Object<'a>,
+        array: &Bound<'_, PyUntypedArray>,
         what: &'static str,
     ) -> PyResult<Self> {
         let Some(kind) = array_kind(array) else {
-            return Err(refused(object, what, INPUTS, &format!("dtype {}", array.dtype())));
+            return Err(refused(&object, what, INPUTS, &format!("dtype {}", array.dtype())));
         };
         let shape = contiguous_shape(array)
-            .ok_or_else(|| refused(object, what, LAYOUT, &describe_layout(array)))?;
+            .ok_or_else(|| refused(&object, what, LAYOUT, &describe_layout(array)))?;
         // SAFETY: the array is alive, so its header can be read; `data` is used by its rules below.
         let data = unsafe { (*array.as_array_ptr()).fields.data }.cast_const().cast();
         let bytes = shape.items() * kind.item_bytes();
-        Ok(Self { data, bytes, kind, shape, what, object: object.clone(), _export: None })
+        Ok(Self { data, bytes, kind, shape, what, object, _export: None })
     }
 
-    fn from_export(object: &Bound<'py, PyAny>, what: &'static str) -> PyResult<Self> {
-        let Ok(export) = PyUntypedBuffer::get(object) else {
-            return Err(refused(object, what, INPUTS, &type_name(object)));
+    fn from_export(object: Object<'a>, what: &'static str) -> PyResult<Box<Self>> {
+        let Ok(export) = PyUntypedBuffer::get(&object) else {
+            return Err(refused(&object, what, INPUTS, &type_name(&object)));
         };
         let Some(kind) = format_kind(&export) else {
-            return Err(refused(object, what, INPUTS, &format!("format {:?}", export.format())));
+            return Err(refused(&object, what, INPUTS, &format!("format {:?}", export.format())));
         };
         if !export.is_c_contiguous() {
-            return Err(refused(object, what, LAYOUT, "a non-contiguous buffer"));
+            return Err(refused(&object, what, LAYOUT, "a non-contiguous buffer"));
         }
         let Some(shape) = Shape::from_dims(export.shape()) else {
             let actual = format!("{} dimensions", export.dimensions());
-            return Err(refused(object, what, LAYOUT, &actual));
+            return Err(refused(&object, what, LAYOUT, &actual));
         };
         let (data, bytes) = (export.buf_ptr().cast_const().cast(), export.len_bytes());
-        Ok(Self { data, bytes, kind, shape, what, object: object.clone(), _export: Some(export) })
+        Ok(Box::new(Self { data, bytes, kind, shape, what, object, _export: Some(export) }))
     }
 
     pub fn kind(&self) -> Kind {
@@ -136,7 +144,7 @@ impl<'py> Input<'py> {
 
     /// The items as `T`: raw bytes are taken for its little-endian form, anything else must be `T`.
     #[inline(always)]
-    pub fn items<T: Item>(&self) -> PyResult<Items<'_, 'py, T>> {
+    pub fn items<T: Item>(&self) -> PyResult<Items<'_, 'a, T>> {
         let size = size_of::<T>();
         let raw_samples = self.kind == Kind::Bytes && size > 1;
         if self.kind != T::KIND && !raw_samples || raw_samples && self.shape.channels.is_some() {
@@ -167,7 +175,7 @@ impl<'py> Input<'py> {
     }
 
     /// The octets as items, for `run`.
-    pub fn octet_items(&self) -> Items<'_, 'py, u8> {
+    pub fn octet_items(&self) -> Items<'_, 'a, u8> {
         Items::new(self)
     }
 
@@ -208,16 +216,16 @@ impl<'py> Input<'py> {
 }
 
 /// The items of an `Input`.
-pub struct Items<'a, 'py, T> {
-    input: &'a Input<'py>,
+pub struct Items<'i, 'a, T> {
+    input: &'i Input<'a>,
     len: usize,
     /// Made where the memory was not aligned for `T`.
     copy: Option<Vec<T>>,
 }
 
-impl<'a, 'py, T: Item> Items<'a, 'py, T> {
+impl<'i, 'a, T: Item> Items<'i, 'a, T> {
     #[inline(always)]
-    fn new(input: &'a Input<'py>) -> Self {
+    fn new(input: &'i Input<'a>) -> Self {
         let len = input.bytes / size_of::<T>();
         let aligned = input.data.cast::<T>().is_aligned();
         // SAFETY: `bytes` bytes are readable at `data`, and `len` items are no more than that.
@@ -274,10 +282,9 @@ fn not_bytes_like(object: &Bound<'_, PyAny>) -> PyErr {
     asked.err().unwrap_or_else(|| PyBufferError::new_err("the buffer is not C-contiguous"))
 }
 
+#[inline]
 fn array_kind(array: &Bound<'_, PyUntypedArray>) -> Option<Kind> {
-    let dtype = array.dtype();
-    match dtype.num() {
-        _ if dtype.byteorder() == b'>' => None,
+    match type_number(array)? {
         n if n == NPY_TYPES::NPY_SHORT as c_int => Some(Kind::I16),
         n if n == NPY_TYPES::NPY_FLOAT as c_int => Some(Kind::F32),
         n if n == NPY_TYPES::NPY_UBYTE as c_int => Some(Kind::Bytes),

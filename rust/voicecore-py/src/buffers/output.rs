@@ -4,6 +4,7 @@
 
 use super::{
     HAS_GIL, Item, Shape, contiguous_shape, copy_bytes, describe_layout, refused, type_name,
+    type_number,
 };
 use crate::errors::raise;
 use numpy::npyffi::{self, NpyTypes, PY_ARRAY_API};
@@ -229,29 +230,40 @@ fn new_array<'py, T: Item>(
     }
 }
 
-/// `out=` as an array of T that may be written to; a bytearray or memoryview by `numpy.frombuffer`.
+/// `out=` as an array of T that may be written to.
+#[inline(always)]
 fn writable_array<'py, T: Item>(out: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
-    static FROMBUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let expected = || format!("a writable, aligned array of {}", T::NAME);
     let array = match out.cast::<PyUntypedArray>() {
         Ok(array) => array.clone(),
-        Err(_) => FROMBUFFER
-            .import(out.py(), "numpy", "frombuffer")?
-            .call1((out, T::get_dtype(out.py())))
-            .map_err(|_| refused(out, "out", &expected(), &type_name(out)))?
-            .cast_into()?,
+        Err(_) => array_over::<T>(out)?,
     };
-    let dtype = array.dtype();
-    if dtype.num() != T::TYPE as c_int || dtype.byteorder() == b'>' {
-        return Err(refused(out, "out", &expected(), &format!("dtype {dtype}")));
-    }
     // SAFETY: the array is alive, so its header can be read.
     let flags = unsafe { (*array.as_array_ptr()).fields.flags };
-    match (flags & npyffi::NPY_ARRAY_WRITEABLE, flags & npyffi::NPY_ARRAY_ALIGNED) {
-        (0, _) => Err(refused(out, "out", &expected(), "a read-only one")),
-        (_, 0) => Err(refused(out, "out", &expected(), "an unaligned one")),
-        _ => Ok(array),
+    let fit = npyffi::NPY_ARRAY_WRITEABLE | npyffi::NPY_ARRAY_ALIGNED;
+    if type_number(&array) == Some(T::TYPE as c_int) && flags & fit == fit {
+        return Ok(array);
     }
+    let actual = match flags & npyffi::NPY_ARRAY_WRITEABLE {
+        _ if type_number(&array) != Some(T::TYPE as c_int) => &format!("dtype {}", array.dtype()),
+        0 => "a read-only one",
+        _ => "an unaligned one",
+    };
+    Err(refused(out, "out", &expected::<T>(), actual))
+}
+
+/// A bytearray or memoryview as an array, by `numpy.frombuffer`.
+#[cold]
+fn array_over<'py, T: Item>(out: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
+    static FROMBUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let array = FROMBUFFER
+        .import(out.py(), "numpy", "frombuffer")?
+        .call1((out, T::get_dtype(out.py())))
+        .map_err(|_| refused(out, "out", &expected::<T>(), &type_name(out)))?;
+    Ok(array.cast_into()?)
+}
+
+fn expected<T: Item>() -> String {
+    format!("a writable, aligned array of {}", T::NAME)
 }
 
 fn check_apart(

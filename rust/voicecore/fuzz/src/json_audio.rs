@@ -1,6 +1,8 @@
 //! The JSON scanner: accepts what `serde_json` accepts, and finds the same audio and fields, at all
-//! levels; the light scan says nothing else. Two exceptions: `serde_json` stops at 128 levels of nesting, and `jiter` at numbers of more
-//! than 4300 digits.
+//! levels. What the light scan accepts, the exact one does, with the same audio and fields.
+//!
+//! Two exceptions: `serde_json` stops at 128 levels of nesting, and `jiter` at numbers of more than
+//! 4300 digits.
 
 use super::at_any_level;
 use ::base64::{Engine, engine::general_purpose::STANDARD};

@@ -17,6 +17,12 @@ const fn exact_count<const W: usize>() -> usize {
 /// As many 8- or 16-bit samples as can be squared and summed with every partial sum exact.
 const EXACT_SQUARES: usize = 1 << 23;
 
+/// What samples that go from 16 bits to 32 put on their squares.
+const WIDENING: f64 = (1_u64 << 32) as f64;
+
+/// Samples between two looks at whether it is worth going on.
+const GLANCE: usize = 16;
+
 fn values<const W: usize>(fragment: &[u8]) -> impl Iterator<Item = i32> {
     fragment.as_chunks::<W>().0.iter().map(value)
 }
@@ -95,12 +101,26 @@ fn rms_of<const W: usize>(fragment: &[u8]) -> u32 {
     if count == 0 {
         return 0;
     }
-    let sum = if W <= 2 && count <= EXACT_SQUARES {
-        exact_squares::<W>(fragment) as f64
-    } else {
-        values::<W>(fragment).map(f64::from).map(|value| value * value).sum()
-    };
-    (sum / count as f64).sqrt() as u32
+    (squares::<W>(fragment, count) / count as f64).sqrt() as u32
+}
+
+/// The sum of the squares as the original's additions make it.
+fn squares<const W: usize>(fragment: &[u8], count: usize) -> f64 {
+    if count <= EXACT_SQUARES && W <= 2 {
+        return exact_squares::<W>(fragment) as f64;
+    }
+    if count <= EXACT_SQUARES && W == 4 && is_widened(fragment) {
+        let squares = values::<4>(fragment).map(|value| (value >> 16).unsigned_abs().pow(2));
+        // Times a power of two, which leaves every partial sum exact.
+        return squares.map(u64::from).sum::<u64>() as f64 * WIDENING;
+    }
+    values::<W>(fragment).map(f64::from).map(|value| value * value).sum()
+}
+
+/// Whether these samples of 32 bits were made of 16: nothing stands below.
+fn is_widened(fragment: &[u8]) -> bool {
+    let below = |some: &[u8]| values::<4>(some).fold(0, |all, value| all | value) & 0xFFFF;
+    fragment.chunks(4 * GLANCE).all(|some| below(some) == 0)
 }
 
 /// The sum of the squares, for widths 1 and 2. Two squares of 16 bits fit 32 bits, and one vector

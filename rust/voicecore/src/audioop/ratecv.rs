@@ -17,7 +17,7 @@ pub struct Conversion {
     channels: usize,
     in_rate: i64,
     out_rate: i64,
-    weights: (f64, f64),
+    weights: (i64, i64),
 }
 
 /// Where one piece of a stream ended and the next goes on.
@@ -63,7 +63,6 @@ impl Conversion {
         }
         let (in_rate, out_rate) = reduced(rates);
         let weights = reduced(weights);
-        let weights = (weights.0 as f64, weights.1 as f64);
         Ok(Self { width, channels, in_rate, out_rate, weights })
     }
 
@@ -137,7 +136,6 @@ fn convert_of<const W: usize>(
     history.extend_from_slice(&state.current);
     let mut writer = Writer::<W> {
         conversion,
-        divisor: Divisor::new(conversion.out_rate),
         position: state.position.into(),
         out: out.as_chunks_mut().0.chunks_exact_mut(channels),
     };
@@ -145,7 +143,7 @@ fn convert_of<const W: usize>(
     writer.write(&history);
     for block in samples.chunks(block) {
         history.extend(block.iter().map(high));
-        if conversion.weights.1 != 0.0 {
+        if conversion.weights.1 != 0 {
             filter(&mut history[channels..], channels, conversion.weights);
         }
         writer.write(&history);
@@ -160,49 +158,63 @@ fn convert_of<const W: usize>(
 }
 
 /// Each frame becomes the weighted mean of itself and the (filtered) one before; the first stays.
-fn filter(frames: &mut [i32], channels: usize, (new, old): (f64, f64)) {
-    let divisor = Divisor::new(new as i64 + old as i64);
+fn filter(frames: &mut [i32], channels: usize, (new, old): (i64, i64)) {
+    let mean = Mean::new(new + old);
     for channel in 0..channels {
         let mut samples = frames[channel..].iter_mut().step_by(channels);
         let Some(mut before) = samples.next().copied() else { return };
         for sample in samples {
-            let sum = new * f64::from(*sample) + old * f64::from(before);
-            before = divisor.divide(sum) as i32;
+            before = mean.of((*sample, new), (before, old));
             *sample = before;
         }
     }
 }
 
-/// A divisor. By a power of two the product with its inverse is the quotient, and far cheaper.
+/// The mean of two samples by weights of a known sum, cut off to a whole number.
+///
+/// The original divides in `double`. While the sum is small, every step of that is exact but the quotient, which
+/// is too far from the next whole number to be rounded there: so whole numbers give the same, and instead of a
+/// division they take a product with `2^SHIFT / sum`, rounded up.
 #[derive(Clone, Copy)]
-enum Divisor {
-    Power { inverse: f64 },
-    Other(f64),
+enum Mean {
+    /// By weights of which none is negative.
+    Small { inverse: i128 },
+    /// By any weights, as the original has it.
+    Large { sum: f64 },
 }
 
-impl Divisor {
-    fn new(number: i64) -> Self {
-        let float = number as f64;
-        if number.count_ones() == 1 {
-            Self::Power { inverse: 1.0 / float }
-        } else {
-            Self::Other(float)
+/// With weights of at most `LARGEST`, and samples of 32 bits, the product is off by less than a part of
+/// `sum`: `2^31 * LARGEST * LARGEST <= 2^SHIFT`.
+const SHIFT: u32 = 61;
+const LARGEST: i64 = 1 << 15;
+
+impl Mean {
+    fn new(sum: i64) -> Self {
+        match sum {
+            1..=LARGEST => Self::Small { inverse: ((1 << SHIFT) / sum + 1).into() },
+            _ => Self::Large { sum: sum as f64 },
         }
     }
 
+    /// Of two samples, each with its weight.
     #[inline(always)]
-    fn divide(self, number: f64) -> f64 {
+    fn of(self, first: (i32, i64), second: (i32, i64)) -> i32 {
         match self {
-            Self::Power { inverse } => number * inverse,
-            Self::Other(divisor) => number / divisor,
+            Self::Small { inverse } => {
+                let sum = i64::from(first.0) * first.1 + i64::from(second.0) * second.1;
+                // Rounded down; a negative quotient is one too low then.
+                (((i128::from(sum) * inverse) >> SHIFT) as i64 - (sum >> 63)) as i32
+            }
+            Self::Large { sum } => {
+                let product = |(sample, weight): (i32, i64)| f64::from(sample) * weight as f64;
+                ((product(first) + product(second)) / sum) as i32
+            }
         }
     }
 }
 
 struct Writer<'a, const W: usize> {
     conversion: &'a Conversion,
-    /// The output rate.
-    divisor: Divisor,
     position: i64,
     out: std::slice::ChunksExactMut<'a, [u8; W]>,
 }
@@ -227,13 +239,15 @@ impl<const W: usize> Writer<'_, W> {
             if self.position < out_rate {
                 break;
             }
-            self.emit(history, read as usize);
+            // A weight is negative here.
+            self.emit(history, read as usize, Mean::Large { sum: out_rate as f64 });
             self.position -= in_rate;
         }
         // From there on each output frame is a fixed number of input frames further, or one more.
         let (stride, rest) = (in_rate / out_rate, in_rate % out_rate);
+        let mean = Mean::new(out_rate);
         while read <= frames {
-            self.emit(history, read as usize);
+            self.emit(history, read as usize, mean);
             let wraps = self.position < rest;
             read += stride + i64::from(wraps);
             self.position += if wraps { out_rate - rest } else { -rest };
@@ -243,13 +257,11 @@ impl<const W: usize> Writer<'_, W> {
 
     /// One output frame between the two newest of the `read` frames.
     #[inline(always)]
-    fn emit(&mut self, history: &[i32], read: usize) {
+    fn emit(&mut self, history: &[i32], read: usize, mean: Mean) {
         let Conversion { channels, out_rate, .. } = *self.conversion;
-        let (old, new) = (self.position as f64, (out_rate - self.position) as f64);
-        let between = |previous: i32, current: i32| {
-            let sum = f64::from(previous) * old + f64::from(current) * new;
-            from_high(self.divisor.divide(sum) as i32)
-        };
+        let (old, new) = (self.position, out_rate - self.position);
+        let between =
+            |previous: i32, current: i32| from_high(mean.of((previous, old), (current, new)));
         let Some(out) = self.out.next() else { return };
         // Mono is most of it, and needs no loop.
         if let ([to], Some(&[previous, current])) = (&mut *out, history[read..].first_chunk()) {
@@ -259,6 +271,32 @@ impl<const W: usize> Writer<'_, W> {
         let (previous, current) = history[read * channels..][..2 * channels].split_at(channels);
         for ((to, &previous), &current) in out.iter_mut().zip(previous).zip(current) {
             *to = between(previous, current);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LARGEST, Mean};
+
+    const SAMPLES: [i32; 10] =
+        [i32::MIN, i32::MIN + 1, -0x7654_3210, -441, -1, 0, 1, 32_767, i32::MAX - 1, i32::MAX];
+
+    #[test]
+    fn whole_numbers_give_what_floats_give() {
+        for sum in (1..=70).chain([147, 441, 32_749, 32_767, LARGEST]) {
+            let (small, large) = (Mean::new(sum), Mean::Large { sum: sum as f64 });
+            assert!(matches!(small, Mean::Small { .. }));
+            for weight in (0..=sum).step_by(1 + sum as usize / 100).chain([1, sum - 1, sum]) {
+                for (a, b) in SAMPLES.iter().flat_map(|&a| SAMPLES.map(|b| (a, b))) {
+                    let (first, second) = ((a, weight), (b, sum - weight));
+                    assert_eq!(
+                        small.of(first, second),
+                        large.of(first, second),
+                        "{first:?} {second:?}"
+                    );
+                }
+            }
         }
     }
 }

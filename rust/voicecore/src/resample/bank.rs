@@ -6,6 +6,7 @@
 
 use super::kernel::{self, Arm, LANES};
 use super::plan::{Spec, Start};
+use super::sample::{Planes, Sample};
 use super::shape::Shape;
 use crate::simd::Level;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ pub(super) struct Bank {
     up: usize,
     down: usize,
     ahead: usize,
-    /// Input frames that a window spans.
+    /// Input frames that a window spans, with zeros for the oldest of each plane.
     span: usize,
     /// The arms of each phase.
     phases: Vec<Vec<Arm>>,
@@ -27,7 +28,7 @@ impl Bank {
     pub fn design(spec: &Spec) -> Self {
         let shape = Shape::new(spec);
         let (up, down) = (spec.up as usize, spec.down as usize);
-        let (ahead, span) = (shape.ahead(), 2 * shape.ahead());
+        let (ahead, span) = (shape.ahead(), 2 * shape.ahead() + LANES * down);
         let mut coefficients = Vec::new();
         let mut phases = Vec::with_capacity(up);
         for phase in 0..up {
@@ -105,9 +106,9 @@ impl BankStream {
         let Some(room) = self.len.saturating_add(more).checked_sub(self.bank.span) else {
             return 0;
         };
-        let due = (room as u128 + 1) * self.bank.up as u128;
-        let due = due.div_ceil(self.bank.down as u128) - self.next as u128;
-        usize::try_from(due).unwrap_or(usize::MAX)
+        // No slice is long enough to saturate.
+        let parts = (room as u64 + 1).saturating_mul(self.bank.up as u64);
+        parts.div_ceil(self.bank.down as u64) as usize - self.next
     }
 
     /// Makes sure that `frames` fit, at most a block.
@@ -127,9 +128,19 @@ impl BankStream {
 
     /// Appends to one channel. [`advance`](Self::advance) follows once all have it.
     pub fn push(&mut self, level: Level, channel: usize, frames: &[f32]) {
-        let all = self.stride * self.bank.down;
-        let planes = &mut self.planes[channel * all..][..all];
-        kernel::split(level, frames, planes, self.stride, self.bank.down, self.len);
+        let planes = self.planes(channel);
+        kernel::split(level, frames, planes.planes, planes.stride, planes.down, planes.len);
+    }
+
+    /// The same to the only channel, from samples; `line` is as long as those.
+    pub fn take<S: Sample>(&mut self, level: Level, samples: &[S], line: &mut [f32]) {
+        S::split(level, samples, line, self.planes(0));
+    }
+
+    fn planes(&mut self, channel: usize) -> Planes<'_> {
+        let (stride, down, len) = (self.stride, self.bank.down, self.len);
+        let planes = &mut self.planes[channel * stride * down..][..stride * down];
+        Planes { planes, stride, down, len }
     }
 
     pub fn advance(&mut self, frames: usize) {
@@ -141,6 +152,11 @@ impl BankStream {
         let bank = &*self.bank;
         let all = self.stride * bank.down;
         let planes = &self.planes[channel * all..][..all];
+        if let ([arms], true) = (&bank.phases[..], out.len().is_multiple_of(LANES)) {
+            // Nothing to put between each other, nor a vector that is not whole.
+            kernel::bank(level, arms, &bank.coefficients, planes, self.stride, self.next, out);
+            return;
+        }
         for (phase, arms) in bank.phases.iter().enumerate() {
             // The first frame of this phase, and its place in `out`.
             let skip = (phase + bank.up - self.next % bank.up) % bank.up;

@@ -52,6 +52,17 @@ macro_rules! each {
 }
 
 impl Stage {
+    /// Appends to the only channel; `line` is as long as `samples`.
+    fn take<S: Sample>(&mut self, level: Level, samples: &[S], line: &mut [f32]) {
+        match self {
+            Self::Bank(stream) => stream.take(level, samples, line),
+            Self::Rows(stream) => {
+                S::widen(level, samples, line);
+                stream.push(0, line);
+            }
+        }
+    }
+
     fn push(&mut self, level: Level, channel: usize, frames: &[f32]) {
         match self {
             Self::Bank(stream) => stream.push(level, channel, frames),
@@ -137,12 +148,14 @@ impl Chain {
         let stage = &mut self.stages[0];
         let line = &mut self.line[..frames];
         each!(stage, stream => stream.make_room(frames));
+        if let (Feed::Frames(input), 1) = (feed, self.channels) {
+            stage.take(level, &input[from..][..frames], line);
+            each!(stage, stream => stream.advance(frames));
+            return;
+        }
         for channel in 0..self.channels {
             match feed {
                 Feed::Silence(_) => line.fill(0.0),
-                Feed::Frames(input) if self.channels == 1 => {
-                    S::widen(level, &input[from..][..frames], line);
-                }
                 Feed::Frames(input) => {
                     let input = &input[from * self.channels..][..frames * self.channels];
                     for (x, frame) in line.iter_mut().zip(input.chunks_exact(self.channels)) {

@@ -1,6 +1,6 @@
 //! Sample-rate conversion of a stream, by any ratio of whole rates.
 //!
-//! Windowed-sinc filters in polyphase form, in one stage or two (see `plan.rs` and docs/resampler.md), computed
+//! Windowed or fitted sincs in polyphase form, in one stage or two (see `plan.rs` and docs/resampler.md), computed
 //! in f32, rounded to nearest, never dithered. Output frame k stands for the input's time
 //! `k * in_rate / out_rate`, and depends on that and on the input only: never on how the stream was cut. AVX2
 //! and AVX-512 give equal bits, the portable loops the same within 1e-6 of full scale. Nothing is allocated per call.
@@ -8,6 +8,7 @@
 mod bank;
 mod chain;
 mod filter;
+mod fitted;
 mod kernel;
 mod plan;
 mod rows;
@@ -63,7 +64,7 @@ impl Quality {
         }
     }
 
-    /// What the window is designed for, in dB. Measured rejection is a little lower.
+    /// What windows are designed for, in dB. Measured rejection is a little lower. The strict stage of `hq` is fitted.
     pub const fn rejection(self) -> f64 {
         match self {
             Self::Hq => 135.9,

@@ -7,6 +7,7 @@
 //! After R. E. Crochiere, L. R. Rabiner, "Multirate Digital Signal Processing", chapter 5.
 
 use super::Quality;
+use super::fitted::HALF_WIDTH;
 use std::f64::consts::PI;
 
 /// Most phases times planes of a stage that is computed as a [`Bank`](super::bank::Bank).
@@ -18,9 +19,8 @@ const MAX_STRETCH_IF_WORTH: f64 = 1.12;
 const WORTH: f64 = 1.15;
 /// How much better, in dB, a wide stage is, so that its ripple hardly adds to the strict stage's.
 const WIDE_MARGIN: f64 = 10.0;
-/// Rates between the stages, as multiples of the slower of both rates. 3/2 was tried and left out: a tenth to a fifth
-/// faster, but it looks 4 % further ahead, and a sine at exactly fN was left at -124 to -127 dB instead of -130.
-const BETWEEN: [u64; 5] = [2, 3, 4, 6, 8];
+/// Twice the rates between the stages, as multiples of the slower of both rates.
+const BETWEEN: [u64; 5] = [3, 4, 8, 12, 16];
 
 /// A ratio in lowest terms, and a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(super) struct Spec {
     pub pass: f64,
     pub stop: f64,
     pub rejection: f64,
+    /// The response is the one fitted for "hq", not one of Kaiser's.
+    pub fitted: bool,
 }
 
 /// How early a stage begins: the first stage's response begins before the stream does, and so must what it hands on.
@@ -53,8 +55,12 @@ pub(super) struct Start {
 }
 
 impl Spec {
-    /// The filter's response is zero from here on, to both sides, in input frames: Kaiser's formula.
+    /// The filter's response is zero from here on, to both sides, in input frames: as fitted, or by Kaiser's formula.
     pub fn half_width(&self) -> f64 {
+        if self.fitted {
+            return HALF_WIDTH * (Quality::Hq.stop() - Quality::Hq.pass())
+                / (self.stop - self.pass);
+        }
         (self.rejection - 7.95) / (2.285 * PI * (self.stop - self.pass)) / 2.0
     }
 
@@ -67,13 +73,31 @@ impl Spec {
     fn cost(&self) -> f64 {
         let taps = 2.0 * self.half_width();
         if self.is_bank() {
-            // Symmetric arms take about two thirds of the time, if they are long.
-            let fold = if taps > 100.0 { 0.65 } else { 0.8 };
-            return fold * taps * self.share_of_nonzero_taps() + 10.0;
+            return self.cost_of_bank(taps * self.share_of_nonzero_taps());
+        }
+        if super::rows::is_grouped(self) {
+            return 2.0 * taps + 10.0;
         }
         let row = (taps / 16.0).ceil() * 16.0;
         let rows = if super::rows::is_exact(self) { 1.0 } else { 4.0 };
         2.0 * row * rows + 60.0
+    }
+
+    fn cost_of_bank(&self, taps: f64) -> f64 {
+        let (up, down) = (f64::from(self.up), f64::from(self.down));
+        // Symmetric phases add two inputs first: all of two, and of more that of no delay and that of half a frame.
+        let symmetric = if self.up.is_multiple_of(2) { 2.0 } else { 1.0 } / up;
+        // Long arms share their loads.
+        let folded = if taps / down.max(2.0) > 35.0 { 0.5 } else { 1.0 };
+        let single = if taps / down > 20.0 { 0.87 } else { 2.4 };
+        let split = if self.down == 1 {
+            0.0
+        } else if self.down <= 3 {
+            5.0
+        } else {
+            17.0
+        };
+        taps * (symmetric * folded + (1.0 - symmetric) * single) + split * down / up + 10.0
     }
 
     /// A sinc whose zeros fall on the input's or the output's grid needs no multiplications there.
@@ -93,12 +117,12 @@ impl Spec {
 
 /// The stages for `key`, first to last: one or two.
 pub(super) fn plan(key: Key) -> Vec<Spec> {
-    let (from, to) = (u64::from(key.down), u64::from(key.up));
+    let (from, to) = (2 * u64::from(key.down), 2 * u64::from(key.up));
     let slow = from.min(to);
     let edge = Edges { quality: key.quality, slow: slow as f64 };
     let single = vec![edge.strict(from, to)];
     let least = lookahead(&single);
-    let between = BETWEEN.iter().map(|multiple| slow * multiple);
+    let between = BETWEEN.iter().map(|twice| slow / 2 * twice);
     let cascades: Vec<_> = between
         .flat_map(|middle| {
             [
@@ -126,7 +150,8 @@ struct Edges {
 impl Edges {
     /// The stage with the profile's own transition.
     fn strict(&self, from: u64, to: u64) -> Spec {
-        self.stage(from, to, self.quality.stop() * self.slow / from as f64, 0.0)
+        let stage = self.stage(from, to, self.quality.stop() * self.slow / from as f64, 0.0);
+        Spec { fitted: self.quality == Quality::Hq, ..stage }
     }
 
     /// A stage that stops only what would fall below the profile's stop edge, with images or aliases about `mirror`.
@@ -148,6 +173,7 @@ impl Edges {
             pass: self.quality.pass() * self.slow / from as f64,
             stop,
             rejection: self.quality.rejection() + margin,
+            fitted: false,
         }
     }
 }

@@ -1,9 +1,10 @@
-//! A stage of many phases: each output frame is the product of its own row of taps with its window.
+//! A stage of many phases: each output frame is the product of its own row of taps with its window. Neighbouring
+//! outputs are computed side by side if two vectors hold their inputs.
 //!
 //! After R. E. Crochiere, L. R. Rabiner, "Multirate Digital Signal Processing", chapter 3. Ratios with too many
 //! phases share a coarser set of rows and interpolate between four of them.
 
-use super::kernel::{self, LANES, Lanes, Next, RowsOf};
+use super::kernel::{self, Group, GroupsOf, LANES, Lanes, Next, RowsOf};
 use super::plan::{Spec, Start};
 use super::shape::Shape;
 use crate::simd::Level;
@@ -17,10 +18,18 @@ const MAX_EXACT_COEFFICIENTS: usize = 1 << 18;
 const ROWS_PER_CROSSING: f64 = 128.0;
 /// Fewest rows per input sample of an interpolated filter, however low its cutoff.
 const MIN_ROWS: f64 = 4.0;
+/// Input frames that a stream keeps before its next window, and room behind its last: groups of outputs that are
+/// only partly due reach so far.
+const MARGIN: usize = 4 * LANES;
 
 /// Whether `spec` is computed with a row for every phase.
 pub(super) fn is_exact(spec: &Spec) -> bool {
     spec.up as usize * taps(spec) <= MAX_EXACT_COEFFICIENTS
+}
+
+/// Whether `spec` is computed [`LANES`] outputs at a time.
+pub(super) fn is_grouped(spec: &Spec) -> bool {
+    is_exact(spec) && kernel::fits_groups(spec.up, spec.down)
 }
 
 /// Input frames that a window spans: a whole number of [`Lanes`].
@@ -39,6 +48,40 @@ pub(super) struct Rows {
     /// more: one before phase zero and two after the last, for the interpolation.
     phases: usize,
     rows: Vec<Lanes>,
+    /// If outputs are computed [`LANES`] at a time.
+    groups: Option<Groups>,
+}
+
+/// The taps of [`Rows`] once more, for neighbouring outputs side by side.
+#[derive(Debug)]
+struct Groups {
+    groups: Vec<Group>,
+    taps: Vec<Lanes>,
+    /// Taps of an output, without the zeros that a row begins with.
+    len: usize,
+    /// Which output of all phases has phase `i`.
+    places: Vec<usize>,
+}
+
+impl Groups {
+    fn new(rows: &[Lanes], up: usize, down: usize, ahead: usize) -> Self {
+        let (len, stride) = (2 * ahead, rows.len() / up * LANES);
+        let starts: Vec<usize> = (0..=up).map(|output| output * down / up).collect();
+        let mut places = vec![0; up];
+        let (mut groups, mut taps) = (Vec::new(), Vec::new());
+        for first in (0..up).step_by(LANES) {
+            let at = starts[first];
+            let offsets = std::array::from_fn(|lane| (starts[first + lane] - at) as i32);
+            groups.push(Group { offsets, step: starts[first + LANES] - at });
+            let row = |lane| (first + lane) * down % up;
+            (0..LANES).for_each(|lane| places[row(lane)] = first + lane);
+            for tap in stride - len..stride {
+                let side_by_side = |lane| rows[(row(lane) * stride + tap) / LANES].0[tap % LANES];
+                taps.push(Lanes(std::array::from_fn(side_by_side)));
+            }
+        }
+        Self { groups, taps, len, places }
+    }
 }
 
 impl Rows {
@@ -56,7 +99,10 @@ impl Rows {
             let phase = (row as f64 - margin as f64) / phases as f64;
             rows.extend(shape.row(phase, taps).as_chunks::<LANES>().0.iter().map(|&x| Lanes(x)));
         }
-        Self { up: spec.up, down: spec.down, ahead: shape.ahead(), taps, phases, rows }
+        let (up, down, ahead) = (spec.up, spec.down, shape.ahead());
+        let groups = is_grouped(spec);
+        let groups = groups.then(|| Groups::new(&rows, up as usize, down as usize, ahead));
+        Self { up, down, ahead, taps, phases, rows, groups }
     }
 
     pub fn ahead(&self) -> usize {
@@ -121,7 +167,8 @@ impl RowsStream {
         let whole = early.div_ceil(u64::from(rows.up));
         let phase = (whole * u64::from(rows.up) - early) as usize;
         let silence = rows.taps - 1 - rows.ahead - start.input + whole as usize;
-        let capacity = silence + rows.taps + step + 2 * block;
+        let silence = silence + MARGIN;
+        let capacity = silence + rows.taps + step + 2 * block + MARGIN;
         let mut stream = Self {
             history: vec![0.0; capacity * channels],
             capacity,
@@ -137,7 +184,7 @@ impl RowsStream {
 
     pub fn reset(&mut self) {
         self.len = self.silence;
-        self.next = Next { start: 0, phase: self.phase };
+        self.next = Next { start: MARGIN, phase: self.phase };
         self.history.fill(0.0);
     }
 
@@ -146,17 +193,18 @@ impl RowsStream {
         // The n-th from here is due if its window, `(phase + n * down) / up` places on, ends within the history.
         let end = self.len.saturating_add(more);
         let Some(room) = end.checked_sub(self.next.start + self.rows.taps) else { return 0 };
-        let parts = (room as u128 + 1) * u128::from(self.rows.up) - self.next.phase as u128;
-        usize::try_from(parts.div_ceil(u128::from(self.rows.down))).unwrap_or(usize::MAX)
+        // No slice is long enough to saturate.
+        let parts = (room as u64 + 1).saturating_mul(self.rows.up.into()) - self.next.phase as u64;
+        parts.div_ceil(self.rows.down.into()) as usize
     }
 
     /// Makes sure that `frames` fit, at most a block.
     pub fn make_room(&mut self, frames: usize) {
-        if self.capacity - self.len >= frames {
+        if self.capacity - MARGIN - self.len >= frames {
             return;
         }
         // The next window may start beyond the input that has come, by less than a step.
-        let start = self.next.start.min(self.len);
+        let start = self.next.start.min(self.len) - MARGIN;
         for channel in self.history.chunks_exact_mut(self.capacity) {
             channel.copy_within(start..self.len, 0);
         }
@@ -179,6 +227,14 @@ impl RowsStream {
         let rows = &*self.rows;
         let history = &self.history[channel * self.capacity..][..self.capacity];
         let (up, down) = (rows.up as usize, rows.down as usize);
+        if let Some(groups) = &rows.groups {
+            let place = groups.places[self.next.phase];
+            let window = self.next.start + rows.taps - groups.len;
+            let filter =
+                GroupsOf { groups: &groups.groups, taps: &groups.taps, len: groups.len, up, down };
+            kernel::groups(level, out, &filter, history, window, place);
+            return;
+        }
         if rows.phases == up {
             let filter = RowsOf { rows: &rows.rows, len: rows.taps / LANES, up, down };
             kernel::rows(level, out, &filter, history, self.next);

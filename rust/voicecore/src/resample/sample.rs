@@ -9,7 +9,16 @@ pub trait Sample: sealed::Sealed + Copy {}
 impl Sample for i16 {}
 impl Sample for f32 {}
 
+/// Where a bank's input goes: `down` planes of `stride` places, that have `len` frames.
+pub struct Planes<'a> {
+    pub planes: &'a mut [f32],
+    pub stride: usize,
+    pub down: usize,
+    pub len: usize,
+}
+
 pub(super) mod sealed {
+    use super::{Planes, kernel};
     use crate::simd::Level;
 
     /// Keeps the trait closed, and the conversions out of the public surface.
@@ -20,6 +29,11 @@ pub(super) mod sealed {
         fn from_f32(value: f32) -> Self;
         /// All of `from` to full scale [-1, 1].
         fn widen(level: Level, from: &[Self], to: &mut [f32]);
+        /// The same, dealt out to planes; `line` is as long as `from`.
+        fn split(level: Level, from: &[Self], line: &mut [f32], to: Planes) {
+            Self::widen(level, from, line);
+            kernel::split(level, line, to.planes, to.stride, to.down, to.len);
+        }
         /// All of `from`, of full scale [-1, 1].
         fn narrow(level: Level, from: &[f32], to: &mut [Self]);
     }
@@ -50,6 +64,10 @@ impl sealed::Sealed for i16 {
 
     fn widen(level: Level, from: &[Self], to: &mut [f32]) {
         kernel::widen(level, from, to);
+    }
+
+    fn split(level: Level, from: &[Self], line: &mut [f32], to: Planes) {
+        kernel::split_ints(level, from, line, to.planes, to.stride, to.down, to.len);
     }
 
     fn narrow(level: Level, from: &[f32], to: &mut [Self]) {

@@ -1,7 +1,8 @@
-//! The windowed sinc behind every filter, as a function of continuous time. Computed in f64.
+//! The responses behind the filters, as functions of continuous time. Computed in f64.
 //!
 //! After A. V. Oppenheim, R. W. Schafer, "Discrete-Time Signal Processing", section 7.6 (the Kaiser window).
 
+use super::fitted::{BUMP, SINC, TERMS};
 use super::plan::Spec;
 use std::f64::consts::PI;
 
@@ -11,17 +12,23 @@ pub(super) struct Shape {
     half_width: f64,
     /// Middle of the transition over the input's Nyquist frequency.
     cutoff: f64,
-    /// The window's parameter.
-    beta: f64,
+    form: Form,
+}
+
+/// How the sinc of the cutoff fades.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    /// Under a Kaiser window with this parameter: equal ripple in the pass and the stop band.
+    Kaiser(f64),
+    /// As fitted: more ripple in the pass band, less in the stop band, for a tenth less time.
+    Fitted,
 }
 
 impl Shape {
     pub fn new(spec: &Spec) -> Self {
-        Self {
-            half_width: spec.half_width(),
-            cutoff: (spec.pass + spec.stop) / 2.0,
-            beta: 0.1102 * (spec.rejection - 8.7),
-        }
+        let form =
+            if spec.fitted { Form::Fitted } else { Form::Kaiser(0.1102 * (spec.rejection - 8.7)) };
+        Self { half_width: spec.half_width(), cutoff: (spec.pass + spec.stop) / 2.0, form }
     }
 
     /// Whole input frames that the response reaches to either side.
@@ -45,11 +52,27 @@ impl Shape {
         }
         let angle = PI * self.cutoff * time;
         let sinc = if angle.abs() < 1e-9 { 1.0 } else { angle.sin() / angle };
-        if sinc.abs() < 1e-12 {
-            return 0.0;
+        match self.form {
+            Form::Kaiser(_) if sinc.abs() < 1e-12 => 0.0,
+            Form::Kaiser(beta) => {
+                sinc * bessel_i0_of_squared_half(beta * beta / 4.0 * (1.0 - reach * reach))
+            }
+            Form::Fitted => {
+                let x = (PI * reach).cos();
+                let bump = cosines(&BUMP, x) / (self.cutoff * self.half_width);
+                sinc * cosines(&SINC, x) + angle.cos() * bump
+            }
         }
-        sinc * bessel_i0_of_squared_half(self.beta * self.beta / 4.0 * (1.0 - reach * reach))
     }
+}
+
+/// The sum of `factors[k] * cos(k a)` for `x = cos(a)`, by Clenshaw.
+fn cosines(factors: &[f64; TERMS], x: f64) -> f64 {
+    let (mut next, mut later) = (0.0, 0.0);
+    for factor in factors[1..].iter().rev() {
+        (next, later) = (factor + 2.0 * x * next - later, next);
+    }
+    factors[0] + x * next - later
 }
 
 /// The modified Bessel function I0(x), given (x / 2)^2: the sum of `quarter^k / k!^2`, by Horner.

@@ -51,6 +51,50 @@ fn multiply_add(a: Vector, b: Vector, c: Vector) -> Vector {
     _mm256_fmadd_ps(a, b, c)
 }
 
+/// A window, for inputs from its first places on.
+struct Near<'a, const V: usize>(&'a [f32]);
+
+impl<'a, const V: usize> Near<'a, V> {
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn new(window: &'a [f32]) -> Self {
+        Self(window)
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn at(&self, place: usize) -> [Vector; V] {
+        load_all(&self.0[place..])
+    }
+}
+
+/// The lanes to pick of two vectors.
+type Offsets = __m256i;
+
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn load_offsets(offsets: &[i32], begin: i32) -> Offsets {
+    let offsets = &offsets[..WIDTH];
+    // SAFETY: the slice has 8 places of 4 bytes.
+    let offsets = unsafe { _mm256_loadu_si256(offsets.as_ptr().cast()) };
+    _mm256_sub_epi32(offsets, _mm256_set1_epi32(begin))
+}
+
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn next_lanes(offsets: Offsets) -> Offsets {
+    _mm256_add_epi32(offsets, _mm256_set1_epi32(1))
+}
+
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+fn pick_lanes(from: [Vector; 2], offsets: Offsets) -> Vector {
+    // A permutation sees the offsets modulo 8.
+    let [low, high] = from.map(|x| _mm256_permutevar8x32_ps(x, offsets));
+    let second = _mm256_cmpgt_epi32(offsets, _mm256_set1_epi32(WIDTH as i32 - 1));
+    _mm256_blendv_ps(low, high, _mm256_castsi256_ps(second))
+}
+
 /// The sum of each row's lanes, by halves.
 #[target_feature(enable = "avx2,fma")]
 #[inline]

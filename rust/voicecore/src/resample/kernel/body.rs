@@ -1,11 +1,13 @@
 //! The loops that every level shares, as a macro: a twin is a module with a vector type and this body.
 //!
-//! The module gives `Vector`, `WIDTH` (its lanes), `zero`, `splat`, `load`, `store`, `add`, `multiply_add` and `totals`.
+//! The module gives `Vector`, `WIDTH` (its lanes), `zero`, `splat`, `load`, `store`, `add`, `multiply_add`, `totals`
+//! , `Offsets`, `load_offsets`,
+//! `next_lanes`, `pick_lanes` and `Near`: what a window of less than `V * WIDTH + LANES` places has from any of its first [`LANES`](super::LANES) on.
 
 /// Defines the kernels for one level.
 macro_rules! kernels {
     ($(#[$feature:meta])* strip: $strip:literal, counts: $($count:literal)*) => {
-        use super::{Arm, LANES, Lanes, Next, RUN, RowsOf};
+        use super::{Arm, GroupsOf, LANES, Lanes, Next, RowsOf};
 
         $(#[$feature])*
         pub(super) fn bank(
@@ -42,42 +44,45 @@ macro_rules! kernels {
             at: usize,
             out: &mut [f32],
         ) {
-            out.fill(0.0);
-            // Taps that go singly are summed over all arms.
-            let mut singles = [zero(); V];
+            let mut totals = [zero(); V];
             for arm in arms {
                 let reach = V * WIDTH + arm.taps - 1;
                 let window = &planes[arm.at.plane * stride + at + arm.at.offset..][..reach];
                 let mirror = arm.mirror.unwrap_or(arm.at);
                 let mirror = &planes[mirror.plane * stride + at + mirror.offset..][..reach];
                 let taps = &coefficients[arm.first..][..arm.count];
-                for (index, run) in taps.chunks(RUN).enumerate() {
-                    let start = (index * RUN).min(arm.taps - run.len());
+                for (index, run) in taps[..arm.in_runs].chunks(arm.run).enumerate() {
+                    let start = index * arm.run;
                     let (ahead, back) = (&window[start..], &mirror[..reach - start]);
-                    let sums = match (arm.mirror.is_some(), run.len()) {
-                        (true, 16) => sum_folded::<V, 1>(ahead, back, run),
-                        (true, 32) => sum_folded::<V, 2>(ahead, back, run),
-                        (true, 48) => sum_folded::<V, 3>(ahead, back, run),
-                        (true, 64) => sum_folded::<V, 4>(ahead, back, run),
-                        (true, _) => sum_pairs::<V>(ahead, back, run),
-                        (false, 16) => sum_run::<V, 1>(ahead, run),
-                        (false, 32) => sum_run::<V, 2>(ahead, run),
-                        (false, 48) => sum_run::<V, 3>(ahead, run),
-                        (false, 64) => sum_run::<V, 4>(ahead, run),
-                        (false, _) => {
-                            add_singly::<V>(ahead, run, &mut singles);
-                            continue;
-                        }
+                    let sums = match (arm.mirror.is_some(), run.len() / LANES) {
+                        (true, 1) => sum_folded::<V, 1>(ahead, back, run),
+                        (true, 2) => sum_folded::<V, 2>(ahead, back, run),
+                        (true, 3) => sum_folded::<V, 3>(ahead, back, run),
+                        (true, 4) => sum_folded::<V, 4>(ahead, back, run),
+                        (true, 5) => sum_folded::<V, 5>(ahead, back, run),
+                        (true, _) => sum_folded::<V, 6>(ahead, back, run),
+                        (false, 1) => sum_run::<V, 1>(ahead, run),
+                        (false, 2) => sum_run::<V, 2>(ahead, run),
+                        (false, 3) => sum_run::<V, 3>(ahead, run),
+                        (false, 4) => sum_run::<V, 4>(ahead, run),
+                        (false, 5) => sum_run::<V, 5>(ahead, run),
+                        (false, _) => sum_run::<V, 6>(ahead, run),
                     };
                     for v in 0..V {
-                        let out = &mut out[v * WIDTH..][..WIDTH];
-                        store(out, add(load(out, 0), sums[v]));
+                        totals[v] = add(totals[v], sums[v]);
                     }
+                }
+                let rest = &taps[arm.in_runs..];
+                let (ahead, back) = (&window[arm.in_runs..], &mirror[..reach - arm.in_runs]);
+                if arm.mirror.is_some() {
+                    add_pairs::<V>(ahead, back, rest, &mut totals);
+                } else {
+                    add_singly::<V>(ahead, rest, &mut totals);
                 }
             }
             for v in 0..V {
                 let out = &mut out[v * WIDTH..][..WIDTH];
-                store(out, add(load(out, 0), singles[v]));
+                store(out, totals[v]);
             }
         }
 
@@ -132,33 +137,62 @@ macro_rules! kernels {
             sums
         }
 
+        /// What the window begins with.
         $(#[$feature])*
         #[inline]
-        fn sum_pairs<const V: usize>(ahead: &[f32], back: &[f32], run: &[f32]) -> [Vector; V] {
-            let reach = V * WIDTH + run.len() - 1;
-            let (ahead, back) = (&ahead[..reach], &back[back.len() - reach..]);
-            let mut sums = [zero(); V];
-            for (place, tap) in run.iter().enumerate() {
-                let ahead = &ahead[place..][..V * WIDTH];
-                let back = &back[run.len() - 1 - place..][..V * WIDTH];
-                let tap = splat(*tap);
-                for v in 0..V {
-                    let pair = add(load(ahead, v * WIDTH), load(back, v * WIDTH));
-                    sums[v] = multiply_add(pair, tap, sums[v]);
-                }
+        fn load_all<const V: usize>(window: &[f32]) -> [Vector; V] {
+            let window = &window[..V * WIDTH];
+            let mut inputs = [zero(); V];
+            for v in 0..V {
+                inputs[v] = load(window, v * WIDTH);
             }
-            sums
+            inputs
         }
 
         $(#[$feature])*
         #[inline]
-        fn add_singly<const V: usize>(window: &[f32], run: &[f32], sums: &mut [Vector; V]) {
-            let window = &window[..V * WIDTH + run.len() - 1];
-            for (place, tap) in run.iter().enumerate() {
-                let window = &window[place..][..V * WIDTH];
-                let tap = splat(*tap);
-                for v in 0..V {
-                    sums[v] = multiply_add(load(window, v * WIDTH), tap, sums[v]);
+        fn add_singly<const V: usize>(window: &[f32], taps: &[f32], sums: &mut [Vector; V]) {
+            for (block, taps) in taps.chunks(LANES).enumerate() {
+                let window = &window[block * LANES..][..V * WIDTH + taps.len() - 1];
+                if let [tap] = taps {
+                    let inputs = load_all::<V>(window);
+                    for v in 0..V {
+                        sums[v] = multiply_add(inputs[v], splat(*tap), sums[v]);
+                    }
+                    continue;
+                }
+                let near = Near::<V>::new(window);
+                for (place, tap) in taps.iter().enumerate() {
+                    let even = place % 2 == 0;
+                    let inputs = if even { load_all(&window[place..]) } else { near.at(place) };
+                    for v in 0..V {
+                        sums[v] = multiply_add(inputs[v], splat(*tap), sums[v]);
+                    }
+                }
+            }
+        }
+
+        /// The same with sums of inputs, as in [`sum_folded`].
+        $(#[$feature])*
+        #[inline]
+        fn add_pairs<const V: usize>(
+            ahead: &[f32],
+            back: &[f32],
+            taps: &[f32],
+            sums: &mut [Vector; V],
+        ) {
+            for (block, taps) in taps.chunks(LANES).enumerate() {
+                let reach = V * WIDTH + taps.len() - 1;
+                let ahead = &ahead[block * LANES..][..reach];
+                let back = &back[back.len() - block * LANES - reach..][..reach];
+                let near = Near::<V>::new(ahead);
+                for (place, tap) in taps.iter().enumerate() {
+                    let inputs = near.at(place);
+                    let back = &back[taps.len() - 1 - place..][..V * WIDTH];
+                    for v in 0..V {
+                        let pair = add(inputs[v], load(back, v * WIDTH));
+                        sums[v] = multiply_add(pair, splat(*tap), sums[v]);
+                    }
                 }
             }
         }
@@ -246,6 +280,81 @@ macro_rules! kernels {
                 }
             }
             totals(sums)
+        }
+
+        $(#[$feature])*
+        pub(super) fn groups(
+            out: &mut [f32],
+            filter: &GroupsOf,
+            history: &[f32],
+            window: usize,
+            first: usize,
+        ) {
+            let (mut index, mut skip) = (first / LANES, first % LANES);
+            // The group's first window, perhaps of an output before `out`.
+            let mut at = window - filter.groups[index].offsets[skip] as usize;
+            let mut rest = out;
+            while !rest.is_empty() {
+                let (next, step) = ((index + 1) % filter.groups.len(), filter.groups[index].step);
+                if skip == 0 && rest.len() >= 2 * LANES {
+                    let (now, later) = rest.split_at_mut(2 * LANES);
+                    sum_groups(filter, [index, next], [&history[at..], &history[at + step..]], now);
+                    at += step + filter.groups[next].step;
+                    (rest, index) = (later, (next + 1) % filter.groups.len());
+                    continue;
+                }
+                let mut lanes = [0.0; LANES];
+                sum_groups(filter, [index], [&history[at..]], &mut lanes);
+                let count = rest.len().min(LANES - skip);
+                let (now, later) = rest.split_at_mut(count);
+                now.copy_from_slice(&lanes[skip..][..count]);
+                at += step;
+                (rest, skip, index) = (later, 0, next);
+            }
+        }
+
+        /// The outputs of `K` groups. Two vectors of inputs serve as many taps as they have all lanes' inputs for.
+        $(#[$feature])*
+        #[inline]
+        fn sum_groups<const K: usize>(
+            filter: &GroupsOf,
+            indices: [usize; K],
+            windows: [&[f32]; K],
+            out: &mut [f32],
+        ) {
+            let serves = 2 * WIDTH - ((WIDTH - 1) * filter.down).div_ceil(filter.up);
+            for part in 0..LANES / WIDTH {
+                // Every other tap has a sum of its own, so that none waits for the one before.
+                let (mut sums, mut others) = ([zero(); K], [zero(); K]);
+                let mut taps = [&filter.taps[..filter.len]; K];
+                let mut inputs = windows;
+                let mut first = [load_offsets(&filter.groups[0].offsets, 0); K];
+                for k in 0..K {
+                    taps[k] = &filter.taps[indices[k] * filter.len..][..filter.len];
+                    let offsets = &filter.groups[indices[k]].offsets[part * WIDTH..][..WIDTH];
+                    first[k] = load_offsets(offsets, offsets[0]);
+                    inputs[k] = &windows[k][offsets[0] as usize..][..filter.len + 2 * WIDTH];
+                }
+                for begin in (0..filter.len).step_by(serves) {
+                    let end = filter.len.min(begin + serves);
+                    let mut from = [[zero(); 2]; K];
+                    for k in 0..K {
+                        from[k] = load_all::<2>(&inputs[k][begin..]);
+                    }
+                    let mut lanes = first;
+                    for tap in begin..end {
+                        for k in 0..K {
+                            let x = pick_lanes(from[k], lanes[k]);
+                            let sum = multiply_add(x, load(&taps[k][tap].0, part * WIDTH), sums[k]);
+                            (sums[k], others[k]) = (others[k], sum);
+                            lanes[k] = next_lanes(lanes[k]);
+                        }
+                    }
+                }
+                for k in 0..K {
+                    store(&mut out[k * LANES + part * WIDTH..], add(sums[k], others[k]));
+                }
+            }
         }
 
         $(#[$feature])*

@@ -4,9 +4,9 @@
 //! multiplication with its addition and give the same bits; the portable loops round both, which moves a result by
 //! less than 1e-6 of full scale.
 //!
-//! A bank's arm is summed in runs of [`RUN`] taps, which keeps partial sums, and so their rounding, small. In a run,
-//! taps [`LANES`] apart follow each other, so that neighbouring vectors share their loads; a run that is not whole
-//! [`LANES`] goes tap by tap. A symmetric arm adds the two inputs of a coefficient first.
+//! A bank's arm is summed in runs of up to [`RUN`] taps, which keeps partial sums, and so their rounding, small. In a
+//! run, taps [`LANES`] apart follow each other, so that neighbouring vectors share their loads; the taps that fill no
+//! [`LANES`] go one by one. A symmetric arm adds the two inputs of a coefficient first.
 
 #![allow(unsafe_code, reason = "calls of functions for a level that was detected")]
 
@@ -21,16 +21,42 @@ use crate::simd::Level;
 
 /// Outputs that a vector holds at the highest level; partial sums of a row.
 pub(super) const LANES: usize = 16;
-/// Taps that are summed on their own: four that are loaded together for each lane.
-const RUN: usize = 4 * LANES;
-
-/// Fewest taps after the last whole run that are filled up to whole [`LANES`].
-const MIN_WHOLE: usize = 20;
+/// Most taps that are summed on their own: six that share their loads for each lane.
+const RUN: usize = 6 * LANES;
+/// Fewest taps of an arm for which runs are faster than tap by tap,
+const MIN_RUN: usize = 20;
+/// and fewest that are filled up to [`LANES`] with zeros then.
+const MIN_FILL: usize = 5;
 
 /// Coefficients on a cache line of their own.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Lanes(pub [f32; LANES]);
+
+/// [`LANES`] outputs in a row, each with its own taps.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Group {
+    /// Where the window of each begins, after that of the first.
+    pub offsets: [i32; LANES],
+    /// From the first window to that of the next group.
+    pub step: usize,
+}
+
+/// Whether outputs `down / up` apart can be computed as [`Group`]s: their inputs fit two vectors.
+pub(super) fn fits_groups(up: u32, down: u32) -> bool {
+    up.is_multiple_of(LANES as u32) && 8 * u64::from(down) <= 15 * u64::from(up)
+}
+
+/// The groups of `up` phases, with `len` taps each: those of one place in all lanes side by side.
+pub(super) struct GroupsOf<'a> {
+    pub groups: &'a [Group],
+    pub taps: &'a [Lanes],
+    pub len: usize,
+    /// `up` outputs for `down` inputs.
+    pub up: usize,
+    pub down: usize,
+}
 
 /// A row of `len` [`Lanes`] for each of `up` phases, of which `down` make a step.
 pub(super) struct RowsOf<'a> {
@@ -79,6 +105,9 @@ pub(super) struct Arm {
     /// Where the coefficients begin, in the order of the additions, and how many there are.
     first: usize,
     count: usize,
+    /// How many of them are in runs, and how many in each but the last.
+    in_runs: usize,
+    run: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -88,23 +117,29 @@ struct PlaneIndex {
 }
 
 /// The arms of one output phase: `row`, whose first tap stands at input position `skip`, dealt out to `down` planes.
+/// It begins with zeros, [`LANES`] for each plane.
 pub(super) fn arms(row: &[f32], skip: usize, down: usize, coefficients: &mut Vec<f32>) -> Vec<Arm> {
     let mut open: Vec<(PlaneIndex, Vec<f32>)> =
         (0..down).filter_map(|plane| meet(row, skip, plane, down)).collect();
     let mut arms = Vec::new();
-    while let Some((at, taps)) = open.pop() {
-        let mirrored = |other: &[f32]| taps.len() >= LANES && other.iter().eq(taps.iter().rev());
+    while let Some((mut at, mut taps)) = open.pop() {
+        let mirrored = |other: &[f32]| other.iter().eq(taps.iter().rev());
         let twin = open.iter().position(|(_, other)| mirrored(other));
-        let (mirror, ordered) = if let Some(twin) = twin {
-            (Some(open.swap_remove(twin).0), last_run_whole(&taps))
-        } else if taps.len() >= 2 * LANES && mirrored(&taps) {
+        let (mirror, used) = if twin.is_none() && taps.len() > 1 && mirrored(&taps) {
             (Some(at), half(&taps))
         } else {
-            (None, last_run_whole(&taps))
+            // Zeros for older inputs; a twin has them for newer ones.
+            let zeros = filling(taps.len());
+            at.offset -= zeros;
+            taps.splice(..0, vec![0.0; zeros]);
+            (twin.map(|twin| open.swap_remove(twin).0), taps.clone())
         };
-        let first = coefficients.len();
-        in_order(&ordered, coefficients);
-        arms.push(Arm { at, mirror, taps: taps.len(), first, count: ordered.len() });
+        let (first, count) = (coefficients.len(), used.len());
+        let in_runs = if count < MIN_RUN { 0 } else { count - count % LANES };
+        let run = run(in_runs);
+        in_order(&used[..in_runs], run, coefficients);
+        coefficients.extend(&used[in_runs..]);
+        arms.push(Arm { at, mirror, taps: taps.len(), first, count, in_runs, run });
     }
     arms
 }
@@ -119,39 +154,30 @@ fn meet(row: &[f32], skip: usize, plane: usize, down: usize) -> Option<(PlaneInd
     Some((PlaneIndex { plane, offset }, taps[begin..end].to_vec()))
 }
 
-/// The first half of taps that are the same backwards: whole [`LANES`], with zeros beyond the middle, which is paired
-/// with itself.
+/// The first half of taps that are the same backwards, with zeros after it; the middle one is paired with itself.
 fn half(taps: &[f32]) -> Vec<f32> {
     let pairs = taps.len().div_ceil(2);
     let mut half = taps[..pairs].to_vec();
     if taps.len() % 2 == 1 {
         half[pairs - 1] *= 0.5;
     }
-    half.resize(pairs.next_multiple_of(LANES), 0.0);
+    half.resize(pairs + filling(pairs), 0.0);
     half
 }
 
-/// The taps, with zeros before the last run's so that it is whole [`LANES`] too, if that is faster than tap by tap.
-/// The zeros are for inputs that the run before had already.
-fn last_run_whole(taps: &[f32]) -> Vec<f32> {
-    let (runs, rest) = taps.split_at(taps.len() - taps.len() % RUN);
-    let len = rest.len().next_multiple_of(LANES);
-    if rest.len() < MIN_WHOLE || len > taps.len() {
-        return taps.to_vec();
-    }
-    let mut whole = runs.to_vec();
-    whole.resize(runs.len() + len - rest.len(), 0.0);
-    whole.extend(rest);
-    whole
+/// How many zeros, to fill up [`LANES`], are faster than the last few of `taps` one by one.
+fn filling(taps: usize) -> usize {
+    if taps < MIN_RUN || taps % LANES < MIN_FILL { 0 } else { LANES - taps % LANES }
 }
 
-/// Adds the taps in the order in which they are used.
-fn in_order(taps: &[f32], coefficients: &mut Vec<f32>) {
-    for run in taps.chunks(RUN) {
-        if !run.len().is_multiple_of(LANES) {
-            coefficients.extend(run);
-            continue;
-        }
+/// The length of all runs but the last: as even as possible.
+fn run(taps: usize) -> usize {
+    taps.div_ceil(taps.div_ceil(RUN).max(1)).next_multiple_of(LANES).max(LANES)
+}
+
+/// Adds taps in the order in which they are used.
+fn in_order(taps: &[f32], run: usize, coefficients: &mut Vec<f32>) {
+    for run in taps.chunks(run) {
         for residue in 0..LANES {
             coefficients.extend(run[residue..].iter().step_by(LANES));
         }
@@ -212,6 +238,18 @@ pub(super) fn rows(level: Level, out: &mut [f32], filter: &RowsOf, history: &[f3
     dispatch!(level, rows(out, filter, history, next));
 }
 
+/// Fills `out` from output `first` of all phases on, whose window begins at `window` of `history`.
+pub(super) fn groups(
+    level: Level,
+    out: &mut [f32],
+    filter: &GroupsOf,
+    history: &[f32],
+    window: usize,
+    first: usize,
+) {
+    dispatch!(level, groups(out, filter, history, window, first));
+}
+
 /// Deals `frames` out to `down` planes of `stride` places; the first belongs to position `len`.
 pub(super) fn split(
     level: Level,
@@ -230,6 +268,30 @@ pub(super) fn split(
     let at = (len + lead) / down;
     let done = vectors!(level, down, split_vectors(body, planes, stride, down, at));
     dispatch!(level, split(&body[done * down..], planes, stride, down, at + done));
+}
+
+/// [`widen`] and [`split`]; `line` is as long as `frames`.
+pub(super) fn split_ints(
+    level: Level,
+    frames: &[i16],
+    line: &mut [f32],
+    planes: &mut [f32],
+    stride: usize,
+    down: usize,
+    len: usize,
+) {
+    if down == 1 {
+        return widen(level, frames, &mut planes[len..][..frames.len()]);
+    }
+    let lead = ((down - len % down) % down).min(frames.len());
+    let (body, at) = (&frames[lead..], (len + lead) / down);
+    let done = vectors!(level, down, split_ints(body, planes, stride, down, at));
+    let end = lead + done * down;
+    for (from, part) in [(0, &frames[..lead]), (end, &frames[end..])] {
+        let line = &mut line[..part.len()];
+        widen(level, part, line);
+        split(level, line, planes, stride, down, len + from);
+    }
 }
 
 /// The reverse of [`split`]: fills `out` from `up` planes of `stride` places; the first comes from `first`.

@@ -38,6 +38,40 @@ fn multiply_add(a: Vector, b: Vector, c: Vector) -> Vector {
     std::array::from_fn(|i| a[i] * b[i] + c[i])
 }
 
+/// A window, for inputs from its first places on.
+struct Near<'a, const V: usize>(&'a [f32]);
+
+impl<'a, const V: usize> Near<'a, V> {
+    #[inline(always)]
+    fn new(window: &'a [f32]) -> Self {
+        Self(window)
+    }
+
+    #[inline(always)]
+    fn at(&self, place: usize) -> [Vector; V] {
+        load_all(&self.0[place..])
+    }
+}
+
+/// The lanes to pick of two vectors.
+type Offsets = [i32; WIDTH];
+
+#[inline(always)]
+fn load_offsets(offsets: &[i32], begin: i32) -> Offsets {
+    std::array::from_fn(|i| offsets[i] - begin)
+}
+
+#[inline(always)]
+fn next_lanes(offsets: Offsets) -> Offsets {
+    offsets.map(|offset| offset + 1)
+}
+
+#[inline(always)]
+fn pick_lanes(from: [Vector; 2], offsets: Offsets) -> Vector {
+    let from = from.as_flattened();
+    offsets.map(|offset| from[offset as usize % from.len()])
+}
+
 /// The sum of each row's lanes, by halves.
 #[inline(always)]
 fn totals(rows: [[Vector; LANES / WIDTH]; 4]) -> [f32; 4] {
