@@ -10,7 +10,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'C
 # cargo builds the binding for the environment's Python, whatever else is on the PATH.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
-.PHONY: demo test test-rust test-python lint types bench clean
+.PHONY: demo test test-rust test-python lint types bench soak docs clean
 
 demo: $(STAMPS)/wheel
 	$(BIN)/voicecore demo --out demo
@@ -21,7 +21,7 @@ test-rust: $(STAMPS)/venv
 	cargo test --workspace --quiet
 	cargo test --package voicecore --test transcoder --test wav --quiet
 
-test-python: $(STAMPS)/wheel
+test-python: $(STAMPS)/wheel $(STAMPS)/livekit
 	$(BIN)/python -m pytest tests
 
 lint: $(STAMPS)/wheel
@@ -39,6 +39,13 @@ bench: $(STAMPS)/wheel
 		--benchmark-sort=name --quiet
 	$(BIN)/python -m benches --json bench.json --markdown bench.md
 
+# MINUTES=30 STREAMS=500: many streams with random faults; memory, lateness and errors at the end.
+soak: $(STAMPS)/wheel
+	$(BIN)/python -m benches.soak --minutes $(or $(MINUTES),5) --streams $(or $(STREAMS),500)
+
+docs: $(STAMPS)/wheel
+	$(BIN)/voicecore vendors --errors --markdown > docs/errors.md
+
 # The environment, then the wheel: an editable install, so that Python files need no rebuild.
 $(STAMPS)/venv:
 	$(PYTHON) -c 'import sys; sys.exit("voicecore needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
@@ -50,5 +57,11 @@ $(STAMPS)/wheel: $(STAMPS)/venv pyproject.toml $(RUST_SOURCES)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+# A published client that brings much with it: in an environment of its own, which the interop tests run as a subprocess.
+$(STAMPS)/livekit: $(STAMPS)/venv
+	$(PYTHON) -m venv .venv-livekit
+	.venv-livekit/bin/python -m pip install --quiet 'livekit-plugins-upliftai==1.8.9'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(STAMPS) target demo python/voicecore/_core*.so
+	rm -rf $(VENV) .venv-livekit $(STAMPS) target demo python/voicecore/_core*.so

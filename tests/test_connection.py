@@ -40,6 +40,7 @@ from voicecore.errors import (
 )
 from voicecore.events import (
     Audio,
+    AudioFault,
     Authenticated,
     CancelContext,
     ClassifyVoice,
@@ -59,6 +60,7 @@ from voicecore.events import (
 )
 from voicecore.inbox import MAX_BUFFERED_EVENTS
 from voicecore.protocol import ContextState, SessionState
+from voicecore.secret import Secret
 from voicecore.vendors.deepdub.open import DeepdubOptions
 from voicecore.vendors.sixtydb.stt import SixtydbSttOptions
 
@@ -229,11 +231,11 @@ def test_an_odd_key_is_quoted_in_the_query():
 
 
 def texts_reachable_from(root: object) -> list[str]:
-    """Every str and bytes that the object holds, however deep; not what classes, modules and functions hold."""
+    """Every str and bytes that the object holds, however deep; not what classes, functions and secrets hold."""
     seen, todo, found = set(), [root], []
     while todo:
         item = todo.pop()
-        if id(item) in seen or isinstance(item, type) or type(item).__name__ in ("module", "function", "code"):
+        if id(item) in seen or isinstance(item, type | Secret) or type(item).__name__ in ("module", "function", "code"):
             continue
         seen.add(id(item))
         if isinstance(item, str | bytes | bytearray):
@@ -662,7 +664,8 @@ def test_an_inbox_holds_exactly_its_seconds():
     wire.say(sound(data=bytes(600)), sound(data=bytes(400), index=1))
     assert len(wire.taken("a")) == 2
     assert wire.error("a") is None  # reading made room
-    wire.say(sound(data=bytes(600)), sound(data=bytes(400), index=1), sound(data=b"\0", index=2), sound(index=3))
+    numbered = [(600, 2), (400, 3), (1, 4), (2, 5)]
+    wire.say(*(sound(data=bytes(size), index=index) for size, index in numbered))
     wire.say(sound("b"))
     assert [len(event.data) for event in wire.taken("a")] == [600, 400]
     error = wire.error("a")
@@ -671,7 +674,7 @@ def test_an_inbox_holds_exactly_its_seconds():
 
 
 def test_an_inbox_holds_exactly_its_events(monkeypatch):
-    monkeypatch.setattr(module, "MAX_BUFFERED_EVENTS", 5)
+    monkeypatch.setattr("voicecore.inbox.MAX_BUFFERED_EVENTS", 5)
     wire = speaking()
     wire.say(*[sound(data=b"", index=i) for i in range(5)])
     assert wire.connection._inboxes["a"].error is None
@@ -1133,3 +1136,74 @@ def test_transcripts_reach_the_session():
     wire.taken()
     wire.say({"type": "transcription", "text": "hi", "is_final": True, "speech_final": False})
     assert wire.taken() == [Transcript("hi", True, False)]
+
+
+# --- a slow consumer, by the caller's choice -------------------------------------------------------------
+
+
+def test_the_oldest_audio_is_dropped_and_counted():
+    wire = Wire(client(buffered_seconds=1.0, on_overflow="drop_oldest"))
+    wire.send(speak(), byte_rate=1000)
+    wire.say(*(sound(data=bytes([index]) * 400, index=index) for index in range(6)))
+    wire.say(sound(data=b"", index=6, last=True))
+    fault, *rest = wire.taken("a")
+    assert fault == AudioFault("a", dropped=1600)
+    assert [(type(event), event.data[:1]) for event in rest] == [
+        (Audio, b"\x04"),
+        (Audio, b"\x05"),
+        (ContextFinished, b""),
+    ]
+
+
+def test_a_socket_that_waits_for_its_consumer_blames_nobody_else():
+    wire = Wire(client(buffered_seconds=1.0, on_overflow="wait", between_chunks=5, keepalive=7))
+    wire.send(speak(), byte_rate=1000)
+    wire.say(sound(data=bytes(1001)))
+    assert wire.connection.congested and wire.connection.queued("a") == 1.001
+    wire.at(100.0)
+    assert not wire.connection.closed and wire.control == []
+    assert len(wire.taken("a")) == 1 and not wire.connection.congested
+    wire.at(106.0)
+    assert isinstance(wire.error("a"), DeadlineError), "from here on it is the vendor that is silent"
+
+
+def test_one_socket_holds_so_many_contexts_and_no_more(monkeypatch):
+    monkeypatch.setattr("voicecore.connection.MAX_CONTEXTS", 3)
+    wire = Wire(client())
+    for name in "abc":
+        assert wire.connection.has_room
+        wire.send(speak(name))
+    assert not wire.connection.has_room
+
+
+def test_a_socket_with_an_unanswered_ping_is_not_used_for_new_work():
+    wire = Wire(client(keepalive=5))
+    wire.at(4.9)
+    assert wire.connection.has_room
+    wire.at(5.0)
+    assert not wire.connection.has_room
+    wire.frames(Pong(b"voicecore"))
+    assert wire.connection.has_room
+
+
+# --- a key that the vendor echoes ------------------------------------------------------------------------
+
+
+def test_a_key_that_the_vendor_echoes_is_shown_nowhere():
+    key = Secret("sk_live_canary_0123456789")
+    wire = Wire(client(key=key.reveal()))
+    wire.send(speak())
+    wire.say({"error": f"no such thing for {key.reveal()}", "generationId": "a"}, {"new": key.reveal()})
+    assert "for ***" in str(wire.error("a"))
+    [unknown] = wire.taken()
+    assert unknown.message == {"new": "***"}
+    wire.close(1008, f"bad {key.reveal()}")
+    error = wire.error()
+    assert "bad ***" in str(error) and error.reason == "bad ***"
+
+
+def test_a_key_in_the_answer_to_the_upgrade_is_shown_nowhere():
+    key = Secret("sk_live_canary_0123456789")
+    wire = Wire(client(key=key.reveal()), accept=False)
+    wire.deliver(b"HTTP/1.1 403 no %s\r\ncontent-length: 0\r\n\r\n" % key.reveal().encode())
+    assert "***" in str(wire.error()) and key.reveal() not in str(wire.error())

@@ -22,6 +22,7 @@ SANS_IO = [
     "voicecore.deadlines",
     "voicecore.errors",
     "voicecore.events",
+    "voicecore.generations",
     "voicecore.inbox",
     "voicecore.protocol",
     "voicecore.secret",

@@ -41,6 +41,7 @@ from voicecore.protocol import (
     LEFT,
     OVER,
     ContextState,
+    Dialect,
     Protocol,
     Role,
     SessionState,
@@ -50,7 +51,7 @@ from voicecore.protocol import (
 )
 from voicecore.secret import Secret
 from voicecore.vendors import DIALECTS, find_dialect
-from voicecore.vendors.deepdub.open import DeepdubOpen, DeepdubOptions
+from voicecore.vendors.deepdub import DeepdubOpen, DeepdubOptions, DeepdubWs
 from voicecore.vendors.sixtydb.stt import SixtydbStt, SixtydbSttOptions
 
 EVENTS = [
@@ -74,7 +75,7 @@ SAMPLES = {
     vocabulary.Probe: vocabulary.Probe(),
     StreamStarted: StreamStarted(),
     vocabulary.SpeechStarted: vocabulary.SpeechStarted(),
-    Transcript: Transcript("", False, False),
+    Transcript: Transcript("", True, True),
     vocabulary.LanguageChanged: vocabulary.LanguageChanged(None),
     vocabulary.ModeChanged: vocabulary.ModeChanged(True),
     vocabulary.StreamStopped: vocabulary.StreamStopped(),
@@ -93,10 +94,12 @@ SAMPLES = {
             vocabulary.CloseContext,
             vocabulary.GenerationFinished,
             vocabulary.FlushCompleted,
+            vocabulary.ContextCancelled,
         )
     },
     vocabulary.OpenContext: vocabulary.OpenContext("a", None, DeepdubOptions()),
     vocabulary.SendText: vocabulary.SendText("a", "x"),
+    vocabulary.AudioFault: vocabulary.AudioFault("a"),
     vocabulary.BareAudio: vocabulary.BareAudio("a", b""),
     vocabulary.TransportOpened: vocabulary.TransportOpened("s", 25.0, 20.0),
     vocabulary.Authenticate: vocabulary.Authenticate(Secret("k")),
@@ -125,9 +128,19 @@ def from_peer(role: Role, event: Event) -> bool:
     return isinstance(event, ServerEvent if role is Role.CLIENT else ClientEvent)
 
 
+def with_options_of(dialect: type[Dialect], event: Event) -> Event:
+    return replace(event, options=dialect.options()) if hasattr(event, "options") else event
+
+
 def cases(states, samples):
     return [
-        pytest.param(dialect, role, state, event, id=f"{dialect.name}-{role.value}-{state.name}-{type(event).__name__}")
+        pytest.param(
+            dialect,
+            role,
+            state,
+            with_options_of(dialect, event),
+            id=f"{dialect.name}-{role.value}-{state.name}-{type(event).__name__}",
+        )
         for dialect in DIALECTS
         for role in Role
         for state in states
@@ -162,6 +175,8 @@ def test_the_table_of_a_session_decides(dialect, role, state, event):
 @pytest.mark.parametrize(("dialect", "role", "state", "event"), cases(ContextState, CONTEXT_EVENTS))
 def test_the_table_of_a_context_decides(dialect, role, state, event):
     protocol = Protocol(dialect(), role)
+    if hasattr(event, "options"):
+        event = replace(event, options=dialect.options())
     if state is not ContextState.NEW:
         protocol.contexts["a"] = state
     table = dialect.contexts.get(state, {})
@@ -391,6 +406,18 @@ def test_a_vendor_is_found_by_name_kind_and_path():
     assert type(find_dialect("deepdub", "tts")) is DeepdubOpen
     assert type(find_dialect("60db", "stt", "ws://localhost:1/elsewhere")) is SixtydbStt
     assert type(find_dialect("deepdub", "tts", "ws://localhost:1/open?x=y")) is DeepdubOpen
+    assert type(find_dialect("deepdub", "tts", "ws://localhost:1/ws?x=y")) is DeepdubWs
+
+
+def test_a_dialect_is_found_by_its_own_name_too():
+    assert type(find_dialect("deepdub-ws", "tts")) is DeepdubWs
+    assert type(find_dialect("deepdub-open", "tts")) is DeepdubOpen
+    assert type(find_dialect("60db-stt", "stt")) is SixtydbStt
+    assert type(find_dialect("deepdub-ws", "tts", "ws://localhost:1/elsewhere")) is DeepdubWs
+    with pytest.raises(ConfigurationError, match=r"url: expected the path /ws for deepdub-ws, got /open"):
+        find_dialect("deepdub-ws", "tts", "ws://localhost:1/open")
+    with pytest.raises(ConfigurationError, match=r"expected one of .* for tts, got '60db-stt'"):
+        find_dialect("60db-stt", "tts")
 
 
 @pytest.mark.parametrize(("vendor", "kind"), [("nobody", "tts"), ("uplift", "stt"), ("deepdub", "stt")])

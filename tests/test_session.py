@@ -15,7 +15,7 @@ from support.scripted import Script, heard, wait_for_the_end
 from trio_websocket import WebSocketConnection, wrap_server_stream
 
 import voicecore
-from voicecore import AudioFormat, Deadlines
+from voicecore import AudioFormat, Deadlines, Reconnect
 from voicecore.emulator import Profile, run_emulator
 
 PCM_16K = AudioFormat("pcm_s16le", 16_000)
@@ -184,7 +184,7 @@ async def test_a_stalled_peer_ends_by_the_send_deadline(autojump_clock, nursery)
         async def open_stream(url, ssl_context):
             return Stalled(await emulator.open_stream(url))
 
-        async with tts(open_stream, deadlines=Deadlines(send=2)) as session:
+        async with tts(open_stream, deadlines=Deadlines(send=2), reconnect=Reconnect(attempts=0)) as session:
             began = trio.current_time()
             with pytest.raises(voicecore.DeadlineError) as caught:
                 async with session.synthesize("x") as speech:
@@ -212,7 +212,9 @@ async def test_a_dead_peer_is_found_within_two_keepalive_periods(nursery, autoju
             await socket.send_message('{"type":"connected"}')
             tasks.cancel_scope.cancel()
 
-    async with stt(open_stream, deadlines=Deadlines(keepalive=5)) as session, session.stream() as stream:
+    never = Reconnect(attempts=0)
+    limits = Deadlines(keepalive=5)
+    async with stt(open_stream, deadlines=limits, reconnect=never) as session, session.stream() as stream:
         began = trio.current_time()
         with pytest.raises(voicecore.DeadlineError) as caught:
             async for _ in stream:
@@ -617,3 +619,40 @@ def test_the_environment_is_read_and_an_argument_beats_it(monkeypatch):
     with pytest.raises(voicecore.ConfigurationError, match=r"wrong\.example"):
         voicecore.connect_tts("deepdub")
     voicecore.connect_tts("deepdub", url=DEEPDUB)
+
+
+# --- a slow consumer -------------------------------------------------------------------------------------
+
+
+async def fifty_seconds(socket):
+    request = await heard(socket)
+    for index in range(50):
+        await socket.send_message(audio(request["generationId"], SECOND, index=index, last=index == 49))
+    await wait_for_the_end(socket)
+
+
+async def test_a_consumer_may_let_the_socket_wait_and_loses_nothing(vendor, autojump_clock):
+    limits = Deadlines(between_chunks=5, keepalive=3, total=float("inf"))
+    bound = {"max_buffered": 2.0, "on_overflow": "wait"}
+    async with tts(vendor(fifty_seconds), deadlines=limits, **bound) as session:
+        async with session.synthesize("x", output=PCM_16K, options=RAW) as speech:
+            samples = 0
+            async for chunk in speech:
+                samples += len(chunk.samples)
+                await trio.sleep(20)
+    assert samples == 50 * 16_000
+
+
+async def test_a_consumer_may_lose_the_oldest_and_is_told(vendor, autojump_clock):
+    bound = {"max_buffered": 10.0, "on_overflow": "drop_oldest"}
+    async with tts(vendor(fifty_seconds), **bound) as session:
+        async with session.synthesize("x", output=PCM_16K, options=RAW) as speech:
+            await trio.sleep(60)
+            chunks = [chunk async for chunk in speech]
+    assert len(chunks) == 10 and speech.metrics.dropped_bytes == 40 * len(SECOND)
+
+
+@pytest.mark.parametrize("wrong", [{"on_overflow": "panic"}, {"on_limit": "cry"}, {"max_connections": 0}])
+def test_a_choice_that_is_none_is_refused(wrong):
+    with pytest.raises(voicecore.ConfigurationError, match=next(iter(wrong))):
+        voicecore.connect_tts("deepdub", api_key="k", **wrong)

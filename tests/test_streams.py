@@ -16,7 +16,7 @@ from voicecore.errors import ContainerError
 from voicecore.events import Audio, ContextAccepted, ContextFinished
 from voicecore.inbox import Received
 from voicecore.streams import Arrival, Metrics, SpeechDecoder, StreamEncoder
-from voicecore.vendors.deepdub.open import wav_header
+from voicecore.vendors.deepdub.common import wav_header
 
 PCM16 = AudioFormat("pcm_s16le", 16_000)
 PCM8 = AudioFormat("pcm_s16le", 8_000)

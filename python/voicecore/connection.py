@@ -20,6 +20,7 @@ import logging
 from collections.abc import Callable
 from enum import Enum, auto
 from io import BytesIO
+from typing import Literal
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -52,12 +53,15 @@ from voicecore.events import (
     Heartbeat,
     LeaveContext,
     OpenContext,
+    Ping,
     ServerEvent,
+    StopStream,
     StreamStopped,
     Synthesize,
+    TransportClosed,
     TransportOpened,
 )
-from voicecore.inbox import MAX_BUFFERED_EVENTS, MAX_BUFFERED_SECONDS, Inbox, Received, seconds_of
+from voicecore.inbox import MAX_BUFFERED_EVENTS, MAX_BUFFERED_SECONDS, Inbox, Overflow, Received, seconds_of
 from voicecore.limits import RateLimiter
 from voicecore.protocol import (
     AT_WORK,
@@ -72,12 +76,15 @@ from voicecore.protocol import (
     SessionState,
     TimerName,
 )
+from voicecore.reorder import WINDOW_SECONDS as REORDER_SECONDS
 from voicecore.secret import Secret, without_query
 from voicecore.upgrade import checked_headers, parse_url, refusal_of
 
 SESSION = ""
 MAX_MESSAGE_BYTES = 16 * 2**20
 MAX_UNREAD_EVENTS = 100  # of the session itself, for text-to-speech
+MAX_CONTEXTS = 1000  # open at once on one socket
+MAX_ECHO_BYTES = 16 * 2**10  # messages up to this length are searched for the key, which a vendor may echo
 MAX_OUTGOING_BYTES = 64 * 2**10  # above it `can_send` is false and the driver lets the sender wait
 TERMINAL_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 
@@ -107,6 +114,7 @@ class Connection:
         key: Secret | None = None,
         deadlines: Deadlines | None = None,
         buffered_seconds: float = MAX_BUFFERED_SECONDS,
+        on_overflow: Overflow = "fail",
     ) -> None:
         self.protocol = protocol
         self.requests = 0
@@ -115,10 +123,12 @@ class Connection:
         self.phase = Phase.IDLE
         self.error: Callable[[], VoicecoreError] | None = None
         self.must_abort = False
+        self.ended_by_us = False
         self._key = key or Secret("")
         self._limiter = RateLimiter(protocol.dialect.rates)
         self._headers = checked_headers(headers)
         self._buffered_seconds = buffered_seconds
+        self._on_overflow = on_overflow
         self._websocket = ClientProtocol(parse_url(url), max_size=MAX_MESSAGE_BYTES, logger=_SILENT)
         self._fragments: list[bytes] = []
         self._fragments_are_text = False
@@ -128,6 +138,7 @@ class Connection:
         self._last_received = 0.0
         self._pinged_at: float | None = None
         self._complaint: Callable[[], VoicecoreError] | None = None  # the last that the vendor said, about no context
+        self._heard_at = 0.0  # when a vendor that hears at the pace of speech has heard all audio
         self._worked = False  # the vendor has said something: the key cannot have been refused
         self._followed = protocol.session_state  # the state that the session's timers were set for
         self._inboxes: dict[str, Inbox] = {}
@@ -154,8 +165,9 @@ class Connection:
     def has_room(self) -> bool:
         """True while the socket may be used for one more context."""
         dialect = self.protocol.dialect
-        full = dialect.max_contexts is not None and len(self.protocol.contexts) >= dialect.max_contexts
-        return self.usable and not full and not self.retired
+        most = MAX_CONTEXTS if dialect.max_contexts is None else dialect.max_contexts
+        doubtful = self._pinged_at is not None  # silent for so long that it was pinged, and has not answered
+        return self.usable and len(self.protocol.contexts) < most and not self.retired and not doubtful
 
     @property
     def retired(self) -> bool:
@@ -176,6 +188,16 @@ class Connection:
     def can_send(self) -> bool:
         """False while more than MAX_OUTGOING_BYTES wait for the socket."""
         return self._outgoing.tell() <= MAX_OUTGOING_BYTES
+
+    @property
+    def congested(self) -> bool:
+        """True while a consumer is behind and the caller chose that the socket waits: then nothing should be read."""
+        return self._on_overflow == "wait" and any(not inbox.fits(0.0) for inbox in self._inboxes.values())
+
+    def queued(self, context_id: str = SESSION) -> float:
+        """Seconds of audio that wait for the consumer of a context."""
+        inbox = self._inboxes.get(context_id)
+        return 0.0 if inbox is None else inbox.seconds
 
     def data_to_send(self, now: float) -> bytes:
         """Everything that is to go out now; b"" for nothing. Whole frames: send all of it, or abort the socket."""
@@ -215,9 +237,7 @@ class Connection:
         if inbox is None:
             raise self._unusable(f"nobody follows the context {context_id!r}")
         if inbox.queue:
-            received = inbox.queue.popleft()
-            inbox.seconds -= seconds_of(received.event, inbox.byte_rate)
-            return received
+            return inbox.pop()
         if inbox.error is not None:
             raise inbox.error()
         return None
@@ -265,7 +285,8 @@ class Connection:
         """Does whatever is due."""
         if self.closed:
             return
-        if name := _due(self._timers, now):
+        name = _due(self._timers, now)
+        if name is not None and name != "reorder":
             self._expired(name, now)
         for context_id, inbox in list(self._inboxes.items()):
             if (due := _due(inbox.timers, now)) and not self.closed:
@@ -288,12 +309,16 @@ class Connection:
         if begins and context_id in self._inboxes and context_id not in self.protocol.contexts:
             raise self._unusable(f"{name} cannot reuse the context {context_id!r} before what it got is forgotten")
         self._check_rate(event, now)
+        if isinstance(event, StopStream):
+            self._heard_at = now + event.backlog
+        before = self.protocol.contexts.get(context_id or "")
         self._say(event)
         self.requests += begins
         if context_id is not None:
             if begins and context_id not in self._inboxes:
                 self._inboxes[context_id] = Inbox(byte_rate, self._buffered_seconds)
-            self._follow_context(context_id, now, heard=False)
+            if self.protocol.contexts.get(context_id) is not before:  # else the vendor owes what it owed
+                self._follow_context(context_id, now, heard=False)
         else:
             self._follow_session(now)
         self._limiter.count(type(event), now)  # type: ignore[arg-type] # a client sends nothing else
@@ -320,6 +345,9 @@ class Connection:
     def forget(self, context_id: str) -> None:
         """Nobody reads this context any more: its queue is dropped."""
         self._inboxes.pop(context_id, None)
+        cancelled = self.protocol.contexts.get(context_id) is ContextState.CANCELLED
+        if cancelled and self.protocol.dialect.silent_cancel:
+            self.protocol.drop(context_id)  # no confirmation will; what still comes of it is late all the same
 
     def close(self, now: float) -> None:
         """Begins the closing handshake, which has `deadlines.close` to end. Once begun, or over, there is no other."""
@@ -328,6 +356,7 @@ class Connection:
         if self.phase is not Phase.OPEN:
             self.abort()
             return
+        self.ended_by_us = True
         self._say_goodbye()
         self.phase = Phase.CLOSING
         self._websocket.send_close(1000)
@@ -336,6 +365,7 @@ class Connection:
 
     def abort(self, error: Callable[[], VoicecoreError] | None = None) -> None:
         """Ends everything at once: the driver closes the socket without a word."""
+        self.ended_by_us = self.ended_by_us or not self.closed
         self.must_abort = True
         self._finish(error or self._lost)
 
@@ -373,6 +403,7 @@ class Connection:
 
     def _refused(self, response: Response, fault: Exception) -> None:
         self.must_abort = True
+        response.reason_phrase = self._shown(response.reason_phrase)
         if isinstance(fault, InvalidStatus):
             self._finish(lambda: refusal_of(self.protocol.dialect.vendor, self.shown_url, response))
         else:
@@ -397,6 +428,8 @@ class Connection:
                 self._receive_message(message, self._fragments_are_text, now)
 
     def _receive_message(self, payload: bytes, text: bool, now: float) -> None:
+        if len(payload) <= MAX_ECHO_BYTES:
+            payload = self._key.hidden_in(payload)
         try:
             event = self.protocol.receive(payload, text=text)
         except (MessageError, ProtocolError) as error:
@@ -408,6 +441,8 @@ class Connection:
             self._keep_heartbeat(event, now)
             self._reply(event, now)
             self._deliver(event, now)
+            if isinstance(event, TransportClosed):
+                self._part(self._left)
         elif self._timers and self.protocol.dialect.max_contexts is not None:
             self._confirm_cancel()
 
@@ -422,6 +457,16 @@ class Connection:
             self._heartbeat = event.ping_interval + event.ping_timeout
         if isinstance(event, (TransportOpened, Heartbeat)):
             self._timers["keepalive"] = now + self._heartbeat
+
+    def _part(self, error: Callable[[], VoicecoreError]) -> None:
+        """The session is over but the socket is not: closes it, and ends with `error` unless there was one before."""
+        if not self.closed:
+            self._websocket.send_close(1000)
+            self._flush()
+            self._finish(error)
+
+    def _left(self) -> VoicecoreError:
+        return ConnectionLostError(f"{self.protocol.dialect.vendor}: {self.shown_url} ended the session")
 
     def _protocol_error(self, error: VoicecoreError) -> None:
         """The peer does not speak the protocol: say so and end, since nothing after it can be trusted."""
@@ -463,7 +508,7 @@ class Connection:
     def _lost(self) -> VoicecoreError:
         """Why the connection is over, as far as the peer said."""
         received = self._websocket.close_rcvd
-        code, reason = (received.code, received.reason) if received else (1006, "")
+        code, reason = (received.code, self._shown(received.reason)) if received else (1006, "")
         vendor = self.protocol.dialect.vendor
         said = f"close code {code}{f' ({reason})' if reason else ''}"
         if code == 1008 and self._complaint is not None:
@@ -473,6 +518,10 @@ class Connection:
         error = ConnectionLostError(f"{vendor}: the connection to {self.shown_url} ended: {said}", code, reason)
         error.retryable = code not in TERMINAL_CLOSE_CODES
         return error
+
+    def _shown(self, text: str) -> str:
+        """What a vendor said, without the key."""
+        return self._key.hidden_in(text.encode()).decode()
 
     # --- events and inboxes ------------------------------------------------------------------------------
 
@@ -484,7 +533,7 @@ class Connection:
     def _deliver(self, event: ServerEvent, now: float) -> None:
         context_id: str | None = getattr(event, "context_id", None)
         if isinstance(event, Failed):
-            self._vendor_failed(event, context_id)
+            self._vendor_failed(event, context_id, now)
         if context_id is None:
             self._follow_session(now)
             self._put(SESSION, event, now)
@@ -493,25 +542,43 @@ class Connection:
             self.protocol.late_messages += 1
             return
         if not isinstance(event, Failed):
-            self._put(context_id, event, now)
+            for ordered in self._in_order(self._inboxes[context_id], event, now):
+                self._put(context_id, ordered, now)
             self._follow_context(context_id, now, turn_ended=isinstance(event, FlushCompleted))
 
-    def _vendor_failed(self, event: Failed, context_id: str | None) -> None:
-        """Fails the context that the vendor named; without a name, all that it may concern."""
+    def _in_order(self, inbox: Inbox, event: ServerEvent, now: float) -> list[ServerEvent]:
+        """What of a context may be read now: a message that is ahead of its turn waits for a moment."""
+        events = inbox.in_order(event)
+        if not inbox.out_of_order:
+            inbox.timers.pop("reorder", None)
+        else:
+            inbox.timers.setdefault("reorder", now + REORDER_SECONDS)
+        return events
+
+    def _vendor_failed(self, event: Failed, context_id: str | None, now: float) -> None:
+        """Fails the context that the vendor named; without a name, all that it may concern.
+
+        A context that outlives its failure at the vendor, which would go on with it, is cancelled there.
+        """
 
         def error() -> VoicecoreError:
             return self.protocol.dialect.error_of(event)
 
         if context_id is not None:
             self._fail_inbox(context_id, error)
+            self._give_up(context_id, now)
             return
         self._complaint = error
+        if isinstance(error(), AuthError) and self.protocol.session_state not in OVER:
+            self._part(error)  # whatever the state: nothing will work with this key
+            return
         if self.protocol.session_state is SessionState.FAILED:
             self.error = self.error or error
             self._fail_inbox(SESSION, error)
         for context in self._concerned():
             self.protocol.received(Failed(context, event.code, event.message))
             self._fail_inbox(context, error)
+            self._give_up(context, now)
 
     def _concerned(self) -> list[str]:
         """What an error that names no context may be about: what is unanswered, else at work, else open."""
@@ -524,22 +591,26 @@ class Connection:
         if inbox.error is not None:
             return
         seconds = seconds_of(event, inbox.byte_rate)
-        if inbox.seconds + seconds > inbox.seconds_limit or len(inbox.queue) >= MAX_BUFFERED_EVENTS:
-            limit, held = inbox.seconds_limit, len(inbox.queue)
-            self._fail_inbox(
-                context_id,
-                lambda: QueueOverflowError(
-                    f"context {context_id!r}: expected at most {limit:g} s of audio and {MAX_BUFFERED_EVENTS} events "
-                    f"to wait for the consumer, got more ({held} events held); what came after was dropped"
-                ),
-            )
-            self._give_up(context_id, now)
+        if not inbox.fits(seconds) and self._on_overflow == "drop_oldest":
+            inbox.make_room(context_id, seconds, now)
+        if not inbox.fits(seconds) and self._on_overflow != "wait":
+            self._overflow(context_id, inbox, now)
             return
         if context_id == SESSION and self.protocol.dialect.kind == "tts" and len(inbox.queue) >= MAX_UNREAD_EVENTS:
             inbox.queue.popleft()  # nobody has to read what a text-to-speech vendor says of the session
-        inbox.seconds += seconds
-        inbox.queue.append(Received(event, now))
+        inbox.put(Received(event, now))
         self._touched.add(context_id)
+
+    def _overflow(self, context_id: str, inbox: Inbox, now: float) -> None:
+        limit, held = inbox.seconds_limit, len(inbox.queue)
+        self._fail_inbox(
+            context_id,
+            lambda: QueueOverflowError(
+                f"context {context_id!r}: expected at most {limit:g} s of audio and {MAX_BUFFERED_EVENTS} events "
+                f"to wait for the consumer, got more ({held} events held); what came after was dropped"
+            ),
+        )
+        self._give_up(context_id, now)
 
     def _fail_inbox(self, context_id: str, error: Callable[[], VoicecoreError]) -> None:
         inbox = self._inboxes.get(context_id)
@@ -607,13 +678,13 @@ class Connection:
             self._timers["connect"] = now + self.deadlines.connect
         timers = self._inboxes[SESSION].timers
         timers.clear()
-        if wanted == "between_chunks":
-            timers[wanted] = now + self.deadlines.between_chunks
+        if wanted == "between_chunks" and "grace" not in self._timers:
+            timers[wanted] = max(now, self._heard_at) + self.deadlines.between_chunks
 
     def _set_grace(self, now: float) -> None:
         self._timers.pop("grace", None)
         if grace := self.protocol.dialect.graces.get(self.protocol.session_state):
-            self._timers["grace"] = now + grace.seconds
+            self._timers["grace"] = max(now, self._heard_at) + grace.seconds
 
     def _follow_context(self, context_id: str, now: float, *, turn_ended: bool = False, heard: bool = True) -> None:
         """Sets a context's timers to what its new state asks for. Between turns none runs; what we say ourselves
@@ -638,29 +709,42 @@ class Connection:
         if grace := self.protocol.dialect.context_graces.get(state):
             timers["grace"] = now + grace.seconds
 
-    def _expired(self, name: TimerName, now: float) -> None:
+    def _expired(self, name: DeadlineName | Literal["grace"], now: float) -> None:
         """One of the connection's own timers: there is nobody to say goodbye to."""
         if name == "grace":
             del self._timers["grace"]
             self._apply(self.protocol.dialect.graces[self.protocol.session_state].event, now)
             return
         self.must_abort = True
-        self._finish(self._lost if name == "close" else lambda: self._deadline(name))
+        self.ended_by_us = self.ended_by_us or name == "close"
+        beat = name == "keepalive" and self._timers.get(name, float("inf")) <= now
+        seconds = self._heartbeat if beat else getattr(self.deadlines, name)
+        self._finish(self._lost if name == "close" else lambda: self._deadline(name, seconds))
 
     def _context_expired(self, context_id: str, name: TimerName, now: float) -> None:
+        if name == "reorder":
+            inbox = self._inboxes[context_id]
+            del inbox.timers["reorder"]
+            for event in [event for order in inbox.orders.values() for event in order.flush()]:
+                self._put(context_id, event, now)
+            return
         if name == "grace":
             del self._inboxes[context_id].timers["grace"]
             grace = self.protocol.dialect.context_graces[self.protocol.contexts[context_id]]
-            self._apply(grace.event(context_id), now)
+            for _ in range(max(1, self.protocol.flushes[context_id])):  # all turns: nothing told them apart
+                self._apply(grace.event(context_id), now)
             return
         if context_id == SESSION:
             self._expired(name, now)
             return
-        self._fail_inbox(context_id, lambda: self._deadline(name, f" of context {context_id}"))
+        if self.congested and name != "total":
+            self._inboxes[context_id].timers[name] = now + getattr(self.deadlines, name)
+            return  # it is not the vendor that is silent
+        seconds = getattr(self.deadlines, name)
+        self._fail_inbox(context_id, lambda: self._deadline(name, seconds, f" of context {context_id}"))
         self._give_up(context_id, now)
 
-    def _deadline(self, name: DeadlineName, where: str = "") -> DeadlineError:
-        seconds = min(getattr(self.deadlines, name), self._heartbeat if name == "keepalive" else float("inf"))
+    def _deadline(self, name: DeadlineName, seconds: float, where: str = "") -> DeadlineError:
         vendor = self.protocol.dialect.vendor
         text = f"{vendor}: deadline {name}{where}: nothing within {seconds:g} s from {self.shown_url}"
         return DeadlineError(text, name, seconds)
@@ -670,10 +754,19 @@ class Connection:
         return since + self.deadlines.keepalive
 
     def _keep_alive(self, now: float) -> None:
-        """Pings a silent peer once; a peer that stays silent for as long again is dead."""
+        """Pings a silent peer once; a peer that stays silent for as long again is dead.
+
+        A vendor's own ping is preferred: it is what keeps the vendor's session, and gateways may swallow the other.
+        """
+        if self.congested:
+            self._last_received = now  # it is not the peer that is silent
+            return
         if self._pinged_at is None:
             self._pinged_at = now
-            self._websocket.send_ping(b"voicecore")
+            if self.protocol.allows(Ping):
+                self._say(Ping())
+            else:
+                self._websocket.send_ping(b"voicecore")
             return
         self._expired("keepalive", now)
 

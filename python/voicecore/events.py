@@ -110,12 +110,29 @@ class ContextAccepted(ServerEvent):
 
 @dataclass(frozen=True, slots=True)
 class Audio(ServerEvent):
-    """A piece of the utterance, in the wire format that was asked for. `extra`: what else the vendor said with it."""
+    """A piece of the utterance, in the wire format that was asked for. `extra`: what else the vendor said with it.
+
+    `generation`, here and below: the vendor's name for a part of a turn, where it names these and not the context.
+    """
 
     context_id: str
     data: bytes
     index: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    generation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFault(ServerEvent):
+    """Found on our side: of a context's numbered audio so many messages never came, or came twice and were dropped.
+
+    `dropped`: bytes of audio that a slow consumer lost to `on_overflow="drop_oldest"`.
+    """
+
+    context_id: str
+    missing: int = 0
+    duplicates: int = 0
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +147,7 @@ class GenerationFinished(ServerEvent):
     context_id: str
     data: bytes = b""
     index: int | None = None
+    generation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +157,7 @@ class FlushCompleted(ServerEvent):
     context_id: str
     data: bytes = b""
     index: int | None = None
+    generation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +167,14 @@ class ContextFinished(ServerEvent):
     context_id: str
     data: bytes = b""
     index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContextCancelled(ServerEvent):
+    """The vendor has stopped, as it was asked to."""
+
+    context_id: str
+    generation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +214,12 @@ class ConfigureStream(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class StopStream(ClientEvent):
-    """No more audio: answer what is pending, then end."""
+    """No more audio: answer what is pending, then end.
+
+    `backlog`: seconds by which the audio was sent faster than it lasts; the vendor may take as long to hear it.
+    """
+
+    backlog: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +262,8 @@ class Transcript(ServerEvent):
     """What was recognised. An empty final text says that speech ended with nothing recognised.
 
     `is_final`: this text will not change. `speech_final`: the utterance is done (a vendor may send two finals for
-    one utterance, a first and a refined one). `confidence` is 0 to 1, `duration` in seconds of audio.
+    one utterance, a first and a refined one). `confidence` is 0 to 1, `duration` in seconds of audio, `latency` in
+    seconds from the end of the speech to this text, as the vendor measured it.
     """
 
     text: str
@@ -242,6 +275,7 @@ class Transcript(ServerEvent):
     duration: float | None = None
     speaker: str | int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    latency: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +399,7 @@ class Failed(ServerEvent):
     message: str
     details: Mapping[str, Any] = field(default_factory=dict)
     cause: VoicecoreError | None = None
+    generation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,3 +417,4 @@ class Malformed(ClientEvent):
     context_id: str | None
     code: str
     message: str
+    details: Mapping[str, Any] = field(default_factory=dict)

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from voicecore.errors import VoicecoreError
-from voicecore.events import Audio, ContextFinished, Event, FlushCompleted, GenerationFinished, ServerEvent
+from voicecore.events import Audio, AudioFault, ContextFinished, Event, FlushCompleted, GenerationFinished, ServerEvent
 from voicecore.protocol import TimerName
+from voicecore.reorder import Reorderer
 
 MAX_BUFFERED_SECONDS = 600.0  # of audio, per context: the longest text that a vendor takes, spoken slowly
 MAX_BUFFERED_EVENTS = 10_000  # per inbox: transcripts carry no seconds
 
 WITH_AUDIO = (Audio, GenerationFinished, FlushCompleted, ContextFinished)
+
+
+Overflow = Literal["fail", "drop_oldest", "wait"]
 
 
 class Received(NamedTuple):
@@ -33,7 +37,61 @@ class Inbox:
     timers: dict[TimerName, float] = field(default_factory=dict)
     queue: deque[Received] = field(default_factory=deque)
     seconds: float = 0.0
+    peak: float = 0.0  # seconds of audio, the most that ever waited
+    orders: dict[str | None, Reorderer] = field(default_factory=dict)  # by generation: each has numbers of its own
     error: Callable[[], VoicecoreError] | None = None
+
+    def in_order(self, event: ServerEvent) -> list[ServerEvent]:
+        """What may be read now that this came: a message that is ahead of its turn waits for those before it."""
+        if isinstance(event, Audio):
+            return self.orders.setdefault(event.generation, Reorderer()).push(event)
+        if isinstance(event, GenerationFinished):
+            return [*self.orders.pop(event.generation, Reorderer()).flush(), event]
+        return [*self.late_order(), event]
+
+    def late_order(self) -> list[ServerEvent]:
+        """The wait is over: everything that was held back; and the numbers begin again."""
+        held = [event for order in self.orders.values() for event in order.flush()]
+        self.orders.clear()
+        return held
+
+    @property
+    def out_of_order(self) -> bool:
+        """True while a message waits for those before it."""
+        return any(order.waiting for order in self.orders.values())
+
+    def fits(self, seconds: float) -> bool:
+        """True while one more event, of so many seconds, is within the bounds."""
+        return self.seconds + seconds <= self.seconds_limit and len(self.queue) < MAX_BUFFERED_EVENTS
+
+    def put(self, received: Received) -> None:
+        """Adds an event."""
+        self.seconds += seconds_of(received.event, self.byte_rate)
+        self.peak = max(self.peak, self.seconds)
+        self.queue.append(received)
+
+    def pop(self) -> Received:
+        """Takes the oldest event."""
+        received = self.queue.popleft()
+        self.seconds -= seconds_of(received.event, self.byte_rate)
+        return received
+
+    def make_room(self, context_id: str, seconds: float, now: float) -> None:
+        """Drops the oldest audio until so many seconds fit, and says how much it was."""
+        dropped = 0
+        kept: deque[Received] = deque()
+        while self.queue and not self.fits(seconds):
+            received = self.pop()
+            match received.event:
+                case Audio(data=data):
+                    dropped += len(data)
+                case AudioFault(dropped=earlier):
+                    dropped += earlier
+                case _:
+                    kept.append(received)
+        self.queue.extendleft(reversed(kept))
+        if dropped:
+            self.queue.appendleft(Received(AudioFault(context_id, dropped=dropped), now))
 
 
 def seconds_of(event: Event, byte_rate: int) -> float:

@@ -27,6 +27,7 @@ class Link:
         self._readers: dict[str, trio.lowlevel.ParkingLot] = {}
         self._senders = trio.lowlevel.ParkingLot()
         self._writer = trio.lowlevel.ParkingLot()
+        self._consumed = trio.lowlevel.ParkingLot()
         self._writing = False
         self._timer = trio.CancelScope()
         self._tasks = trio.CancelScope()
@@ -94,8 +95,14 @@ class Link:
     async def next(self, context_id: str = SESSION) -> Received:
         """The next event of a context. Cancelling it loses nothing: the event stays in the inbox."""
         await trio.lowlevel.checkpoint()
-        while (received := self.connection.take(context_id)) is None:
+        while (received := self.take(context_id)) is None:
             await self.news(context_id)
+        return received
+
+    def take(self, context_id: str) -> Received | None:
+        """The next event of a context, if there is one. Raises its error once all is read."""
+        received = self.connection.take(context_id)
+        self._consumed.unpark_all()
         return received
 
     def nudge(self, context_id: str) -> None:
@@ -109,6 +116,7 @@ class Link:
     def forget(self, context_id: str) -> None:
         """Nobody reads this context any more."""
         self.connection.forget(context_id)
+        self._consumed.unpark_all()
         self._readers.pop(context_id, trio.lowlevel.ParkingLot()).unpark_all()
 
     def _lot(self, context_id: str) -> trio.lowlevel.ParkingLot:
@@ -117,6 +125,8 @@ class Link:
     async def _read(self) -> None:
         connection = self.connection
         while not connection.closed:
+            while connection.congested:
+                await self._consumed.park()
             try:
                 data = bytes(await self._stream.receive_some(RECEIVE_BYTES))
             except (trio.BrokenResourceError, trio.ClosedResourceError):

@@ -36,6 +36,7 @@ from voicecore.events import (
     ClientEvent,
     CloseContext,
     ContextAccepted,
+    ContextCancelled,
     ContextFinished,
     Event,
     Failed,
@@ -44,14 +45,18 @@ from voicecore.events import (
     LeaveContext,
     Malformed,
     OpenContext,
+    Processing,
     SendAudio,
     SendText,
     ServerEvent,
+    SpeechStarted,
     StartStream,
     StreamStarted,
     Synthesize,
+    Transcript,
     Unknown,
 )
+from voicecore.generations import Generations
 from voicecore.secret import Secret
 
 
@@ -73,6 +78,7 @@ class SessionState(Enum):
     STARTING = auto()  # a session was asked for
     STARTING_GREETED = auto()
     STREAMING = auto()
+    STREAMING_PENDING = auto()  # ... and a transcript was announced
     STOPPING = auto()
     STOPPING_PENDING = auto()  # ... and a transcript was announced
     STOPPED = auto()
@@ -83,6 +89,7 @@ class ContextState(Enum):
     """Where one utterance stands."""
 
     NEW = auto()
+    EMPTY = auto()  # open, without any text so far: there is nothing that the vendor could be speaking
     OPEN = auto()  # takes text; nothing was flushed that is not spoken
     GENERATED = auto()  # ... and every part that was begun is complete
     REQUESTED = auto()  # audio is due
@@ -98,7 +105,7 @@ class ContextState(Enum):
 
 
 DeadlineName = Literal["connect", "first_audio", "between_chunks", "total", "send", "close", "keepalive"]
-TimerName = DeadlineName | Literal["grace"]
+TimerName = DeadlineName | Literal["grace", "reorder"]
 SessionTable = Mapping[SessionState, Mapping[type[Event], SessionState]]
 ContextTable = Mapping[ContextState, Mapping[type[Event], ContextState]]
 
@@ -180,7 +187,8 @@ STREAMED_TEXT_CONTEXT: ContextTable = {
 _KEY_REFUSED: dict[str, type[VendorError]] = dict.fromkeys(("api key", "apikey", "unauthor", "authent"), AuthError)
 ENDED = frozenset({ContextState.FINISHED, ContextState.FAILED})
 OVER = frozenset({SessionState.STOPPED, SessionState.FAILED})
-NOT_READY = frozenset({SessionState.OPENING, SessionState.OPENING_GREETED, SessionState.JOINED})
+UNCONFIRMED = frozenset({SessionState.OPENING, SessionState.OPENING_GREETED})  # nobody knows the key yet
+NOT_READY = UNCONFIRMED | {SessionState.JOINED}
 # The user has left these, whatever the vendor still sends.
 LEFT = frozenset({ContextState.CANCELLED, ContextState.LINGERING}) | ENDED
 
@@ -245,6 +253,7 @@ class Fault(Enum):
     QUOTA = auto()
     RATE_LIMIT = auto()
     TOO_LONG = auto()
+    DUPLICATE = auto()
     FAILED = auto()
 
 
@@ -273,6 +282,8 @@ class Dialect(ABC):
     max_contexts: ClassVar[int | None] = None  # at once on one socket
     max_requests: ClassVar[int | None] = None  # on one socket before another one is opened
     drops_on_cancel: ClassVar[bool] = False  # to cancel is to end the socket, where it serves nobody else
+    silent_cancel: ClassVar[bool] = False  # the vendor confirms no cancel
+    unique_ids: ClassVar[bool] = False  # the id of a context is never used again on one socket
     rates: ClassVar[Mapping[type[ClientEvent], Rate]] = {}
     error_texts: ClassVar[dict[str, type[VendorError]]] = {}  # by words in it, where no code came
 
@@ -290,8 +301,9 @@ class Dialect(ABC):
         """SERVER: the key in an upgrade request. Header names come in lower case."""
 
     @abstractmethod
-    def decode(self, payload: bytes, *, text: bool, role: Role) -> Event:
-        """Wire message -> event. `text`: it came in a text frame. `role` is the receiver's."""
+    def decode(self, payload: bytes, *, text: bool, role: Role) -> Event | None:
+        """Wire message -> event; None for one that means nothing. `text`: it came in a text frame. `role` is the
+        receiver's."""
 
     @abstractmethod
     def encode(self, event: Event) -> str | bytes | None:
@@ -325,15 +337,36 @@ class Dialect(ABC):
 
     refuses_by_http: ClassVar[bool] = False  # a bad key is refused at the upgrade, not after it
     server_ping: ClassVar[tuple[float, float] | None] = None  # the vendor pings: every so many seconds, patience
+    pings_in_band: ClassVar[bool] = False  # by `Heartbeat`, not by the WebSocket's ping
 
-    audio_in_last: ClassVar[bool] = False  # the message of an utterance's end may hold its last audio
+    older_paths: ClassVar[tuple[str, ...]] = ()  # served too
+    nothing_heard: ClassVar[Mapping[str, Any]] = {}  # what a final without text says of it
+    audio_in_last: bool = False  # the message of an utterance's end may hold its last audio
+    closes_after_context: bool = False  # the vendor ends the socket when an utterance is complete
     credit_first: ClassVar[bool] = False  # an empty account is turned away after the greeting, not at a request
     key_in_band: ClassVar[bool] = False  # it comes as `Authenticate`, after the upgrade
     fault_codes: ClassVar[Mapping[Fault, str]] = {}
+    after_cancel: Literal["silence", "end", "audio"] = "silence"  # what is still said of a cancelled context
+
+    def http_fault(self, query: Mapping[str, str], *, upgrade: bool) -> str | None:
+        """SERVER: why a request, with or without an upgrade, is answered with HTTP 400; None when it is not."""
+        return None
+
+    def refusal(self) -> Sequence[ServerEvent]:
+        """SERVER: what is said to a refused key after the upgrade, before the socket is closed."""
+        return (Failed(None, self.fault_codes.get(Fault.AUTH, ""), "Invalid API key"),)
+
+    def is_mute(self, voice: str | None) -> bool:
+        """SERVER, text-to-speech: a request for this voice is never answered."""
+        return False
 
     def greeting(self) -> Sequence[ServerEvent]:
         """SERVER: what is said before the client speaks."""
         return ()
+
+    def complaint(self, fault: VoicecoreError) -> str:
+        """SERVER: what is said to a message that cannot be read, or that the state does not allow."""
+        return str(fault)
 
     def welcome(self) -> Sequence[ServerEvent]:
         """SERVER: what is said to a key that came in band and is accepted."""
@@ -355,6 +388,16 @@ class Dialect(ABC):
         """SERVER, text-to-speech: the language (BCP 47) and the speed (1.0 is normal) that are asked for."""
         return "en-US", 1.0
 
+    speaks_early: bool = False  # sentence by sentence, before the text is flushed
+
+    def segments(self, text: str, options: Any) -> Sequence[tuple[str, Any]]:
+        """SERVER, text-to-speech: the parts of a text that are spoken under the same options; the last ones stay."""
+        return ((text, options),)
+
+    def language_of(self, text: str) -> str | None:
+        """SERVER, text-to-speech: the language of a text, where no option says it; None for that of `manner`."""
+        return None
+
     def remarks(self, text: str, options: Any) -> Mapping[str, Any]:
         """SERVER, text-to-speech: what is said beside the first audio."""
         return {}
@@ -366,6 +409,10 @@ class Dialect(ABC):
     def package(self, samples: bytes, wire: AudioFormat, index: int) -> bytes:
         """SERVER, text-to-speech: one chunk of samples as the vendor wraps it."""
         return samples
+
+    def cut(self, package: bytes, index: int) -> Sequence[bytes]:
+        """SERVER, text-to-speech: the messages that a package which is not the last is sent in."""
+        return (package,)
 
     @abstractmethod
     def wire_format(self, options: Any) -> AudioFormat:
@@ -387,8 +434,10 @@ class Protocol:
     `receive` and `send` raise `ProtocolError` for a message that the state does not allow, naming state, role and
     message; a message that could not be sent leaves the state as it was. Messages of contexts that are not open any
     more (late audio after a cancel), or of a session that is over (audio that crossed its end on the wire), become
-    None and are counted in `late_messages`; message types that nobody knows pass as `Unknown`, counted in
-    `unknown_messages`. `flushes` counts, by context, what was flushed and is not completed.
+    None and are counted in `late_messages`; so do those that name no context and that the one at work cannot be
+    waiting for. Message types that nobody knows pass as `Unknown`, counted in `unknown_messages`. `flushes` counts, by
+    context, what was flushed and is not completed. `hearing` and `processing` count what was announced and has no
+    transcript yet: a speech, and how many that are being recognised.
     """
 
     def __init__(self, dialect: Dialect, role: Role) -> None:
@@ -397,14 +446,23 @@ class Protocol:
         self.session_state = dialect.initial
         self.contexts: dict[str, ContextState] = {}
         self.flushes: Counter[str] = Counter()
+        self.hearing = False
+        self.processing = 0
+        self._generations = Generations()
         self.late_messages = 0
         self.unknown_messages = 0
+        self._used: set[str] = set()  # every id that the peer has begun a context with, where each may be used once
 
     def receive(self, payload: bytes, *, text: bool) -> Event | None:
-        """Takes one wire message from the peer; None when it is late and to be dropped."""
+        """Takes one wire message from the peer; None when it is late, and to be dropped, or means nothing."""
         event = self.dialect.decode(payload, text=text, role=self.role)
+        if event is None:
+            return None
         if getattr(event, "context_id", None) == CURRENT:
             event = replace(event, context_id=self._current())  # type: ignore[call-arg] # it has one
+            if self.role is Role.CLIENT and not self._is_awaited(event):
+                self.late_messages += 1
+                return None
         return self.received(event)
 
     def received(self, event: Event) -> Event | None:
@@ -417,6 +475,10 @@ class Protocol:
             return event
         if isinstance(event, Malformed):
             return event
+        if self.dialect.unique_ids and isinstance(event, (Synthesize, OpenContext)):
+            if event.context_id in self._used:
+                return self._duplicate(event.context_id)
+            self._used.add(event.context_id)
         if self._is_late(event):
             self.late_messages += 1
             return None
@@ -434,6 +496,11 @@ class Protocol:
         message = self.dialect.encode(event)
         self._step(event, following)
         return message
+
+    def drop(self, context_id: str) -> None:
+        """Nothing is known of this context any more."""
+        self.contexts.pop(context_id, None)
+        self.flushes.pop(context_id, None)
 
     def _current(self) -> str:
         """Which context a message is about that names none: the one that is at work, else the first there is.
@@ -454,6 +521,18 @@ class Protocol:
         if context_id is None:
             return event in self.dialect.sessions.get(self.session_state, {})
         return event in self.dialect.contexts.get(self.contexts.get(context_id, ContextState.NEW), {})
+
+    def _is_awaited(self, event: Event) -> bool:
+        """CLIENT: False for a message that names no context and must be about an earlier one, or an earlier turn."""
+        name: str | None = getattr(event, "generation", None)
+        if not self.allows(type(event), getattr(event, "context_id", None)):
+            return False
+        if name is None or isinstance(event, ContextCancelled):
+            return True
+        if self._generations.is_over(name, getattr(event, "index", None)):
+            return False
+        self._generations.hear(name, finished=not isinstance(event, Audio))
+        return True
 
     def _is_late(self, event: Event) -> bool:
         state = self._context_of(event)
@@ -478,19 +557,40 @@ class Protocol:
             raise self._ill_timed(event, state or self.session_state)
         if isinstance(event, FlushCompleted) and self.flushes[event.context_id] > 1:
             return ContextState.REQUESTED if following is ContextState.OPEN else state or following
+        if isinstance(event, Transcript) and not (event.speech_final and self.hearing + self.processing <= 1):
+            return self.session_state  # more of them follow
         return following
 
     def _step(self, event: Event, following: SessionState | ContextState) -> None:
         if isinstance(following, SessionState):
             self.session_state = following
+            self._count_announced(event)
             return
         context_id: str = getattr(event, "context_id")  # noqa: B009 - an event that steps a context names it
         if following in ENDED:
-            self.contexts.pop(context_id, None)
-            self.flushes.pop(context_id, None)
+            self._generations.end_context(cancelled=self.contexts.get(context_id) is ContextState.CANCELLED)
+            self.drop(context_id)
             return
+        if isinstance(event, FlushCompleted):
+            self._generations.end_turn()
         self.contexts[context_id] = following
         self.flushes[context_id] += isinstance(event, FlushContext) - isinstance(event, FlushCompleted)
+
+    def _count_announced(self, event: Event) -> None:
+        match event:
+            case SpeechStarted():
+                self.hearing = True
+            case Processing():
+                self.hearing, self.processing = False, self.processing + 1
+            case Transcript(speech_final=True) if self.processing:
+                self.processing -= 1
+            case Transcript(speech_final=True):
+                self.hearing = False
+
+    def _duplicate(self, context_id: str) -> Malformed:
+        """Refused for the session, so that the context that has the id already goes on."""
+        code, details = self.dialect.fault_codes.get(Fault.DUPLICATE, ""), {"context_id": context_id}
+        return Malformed(None, code, f"the id {context_id!r} was used before", details)
 
     def _ill_timed(self, event: Event, state: Enum) -> ProtocolError:
         return ProtocolError(
@@ -502,10 +602,18 @@ class Protocol:
 
 def parse_json(payload: bytes) -> dict[str, Any]:
     """One JSON object of a wire message. Raises `MessageError` with the offset in bytes for anything else."""
+    message = parse_value(payload)
+    if not isinstance(message, dict):
+        raise MessageError(f"expected a JSON object, got {type(message).__name__}")
+    return message
+
+
+def parse_value(payload: bytes) -> Any:
+    """One JSON value. Raises `MessageError` with the offset in bytes for anything else."""
     text = ""
     try:
         text = payload.decode()
-        message = json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise MessageError(f"invalid UTF-8 at offset {error.start}", error.start) from None
     except json.JSONDecodeError as error:
@@ -518,9 +626,6 @@ def parse_json(payload: bytes) -> dict[str, Any]:
         raise MessageError("invalid JSON: nested too deeply") from None
     except ValueError:  # Python refuses to read a number of more than 4300 digits
         raise MessageError("invalid JSON: a number with too many digits") from None
-    if not isinstance(message, dict):
-        raise MessageError(f"expected a JSON object, got {type(message).__name__}")
-    return message
 
 
 def dump_json(message: Mapping[str, Any]) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+SHORTEST_TO_HIDE = 8  # a shorter text may be part of any word
+
 
 class Secret:
     """Holds a key. Two secrets are equal when their texts are."""
@@ -20,6 +22,12 @@ class Secret:
     def reveal(self) -> str:
         """The text itself."""
         return self._text
+
+    def hidden_in(self, data: bytes) -> bytes:
+        """`data` with the text in it, which a peer may echo, replaced by `***`."""
+        if len(self._text) < SHORTEST_TO_HIDE:
+            return data
+        return data.replace(self._text.encode(), b"***")
 
     def __repr__(self) -> str:
         return "Secret(***)"

@@ -13,20 +13,22 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import trio
 
 from voicecore.audio import AudioFormat
 from voicecore.connection import Connection
 from voicecore.deadlines import Deadlines
-from voicecore.errors import AuthError, ConfigurationError, DeadlineError, VoicecoreError
-from voicecore.events import ClassifyVoice, Failed, OpenContext, Synthesize, VoiceClassified
-from voicecore.inbox import MAX_BUFFERED_SECONDS
+from voicecore.errors import AuthError, ConfigurationError, ConnectionLostError, DeadlineError, VoicecoreError
+from voicecore.events import ClassifyVoice, Event, Failed, OpenContext, Synthesize, VoiceClassified
+from voicecore.inbox import MAX_BUFFERED_SECONDS, Overflow
 from voicecore.link import Link
 from voicecore.nursery import flat_nursery
 from voicecore.protocol import Dialect, Protocol, Role
 from voicecore.recognition import SttStream
+from voicecore.reconnect import Backoff, ConnectLimiter, Reconnect, Reconnected, Reconnecting, is_loss
 from voicecore.secret import Secret
 from voicecore.speech import SentenceContext, Speech, SpeechContext, StreamedContext
 from voicecore.transport import check_url, open_stream
@@ -49,27 +51,37 @@ def connect_tts(
     deadlines: Deadlines | None = None,
     ssl_context: ssl.SSLContext | None = None,
     max_buffered: float = MAX_BUFFERED_SECONDS,
+    on_overflow: Overflow = "fail",
     allow_plaintext: bool = False,
     on_limit: Literal["wait", "raise"] = "wait",
     max_connections: int = MAX_CONNECTIONS,
+    reconnect: Reconnect | None = None,
+    on_event: Callable[[Event], None] | None = None,
     open_stream: OpenStream = open_stream,
 ) -> AbstractAsyncContextManager[TTS]:
-    """A text-to-speech session with a vendor, for `async with`.
+    """A text-to-speech session with a vendor, for `async with`. `vendor` may name one of its protocols ("deepdub-ws").
 
     The key comes from `api_key` or the vendor's environment variable; `url` is the whole URL, else the vendor's
     variable, else the vendor's own. `max_buffered` bounds, in seconds of audio, what may wait for a slow consumer of
-    one context. A request over a limit of the vendor waits or, with `on_limit="raise"`, raises `RateLimitError` with
-    `retry_after`. A vendor that serves one utterance at a time on a connection gets up to `max_connections` of them;
-    further requests wait for a free one. Raises `ConfigurationError` (a `ValueError`) at once for a missing key or a
-    bad argument. Entering connects, and raises `AuthError`, `ConnectionFailedError`, `TlsError` or `DeadlineError`;
-    cancelling that leaves nothing behind.
+    one context; then `on_overflow` decides: "fail" that context, "drop_oldest" audio of it, or "wait", which stops
+    reading the socket: the vendor feels it, but gets no answer to its pings meanwhile either. A request over a limit
+    of the vendor waits or, with `on_limit="raise"`, raises `RateLimitError` with `retry_after`. A vendor that serves
+    one utterance at a time on a connection gets up to `max_connections` of them; further requests wait for a free
+    one. A connection that is lost is opened again as `reconnect` says, and a request that got no audio yet is sent
+    again; one that did never is. `on_event` is called with each `Reconnecting` and `Reconnected`.
+
+    Raises `ConfigurationError` (a `ValueError`) at once for a missing key or a bad argument. Entering connects, and
+    raises `AuthError`, `ConnectionFailedError`, `TlsError` or `DeadlineError`; cancelling that leaves nothing behind.
     """
     dialect, whole_url, key = _find(vendor, "tts", api_key, url, allow_plaintext)
     limits = deadlines or Deadlines()
+    expect_one_of("on_overflow", on_overflow, ("fail", "drop_oldest", "wait"))
     expect_one_of("on_limit", on_limit, ("wait", "raise"))
     expect_range("max_connections", max_connections, 1, 1000, whole=True)
+    bound = _Bound(max_buffered, on_overflow)
+    again = _Again(reconnect or Reconnect(), on_event)
     settings = _Settings(
-        dialect, key, whole_url, limits, max_buffered, ssl_context, open_stream, on_limit, max_connections
+        dialect, key, whole_url, limits, bound, ssl_context, open_stream, again, on_limit, max_connections
     )
     return _session(lambda nursery: TTS(settings, nursery))
 
@@ -82,14 +94,38 @@ def connect_stt(
     deadlines: Deadlines | None = None,
     ssl_context: ssl.SSLContext | None = None,
     max_buffered: float = MAX_BUFFERED_SECONDS,
+    on_overflow: Overflow = "fail",
     allow_plaintext: bool = False,
+    reconnect: Reconnect | None = None,
+    on_event: Callable[[Event], None] | None = None,
     open_stream: OpenStream = open_stream,
 ) -> AbstractAsyncContextManager[STT]:
-    """A speech-to-text session with a vendor, for `async with`. Arguments and errors as for `connect_tts`."""
+    """A speech-to-text session with a vendor, for `async with`. Arguments and errors as for `connect_tts`.
+
+    After a lost connection the last `reconnect.replay` seconds of audio that no final covers are sent again; what is
+    older is reported as an `AudioGap`.
+    """
     dialect, whole_url, key = _find(vendor, "stt", api_key, url, allow_plaintext)
     limits = deadlines or Deadlines()
-    settings = _Settings(dialect, key, whole_url, limits, max_buffered, ssl_context, open_stream)
+    expect_one_of("on_overflow", on_overflow, ("fail", "drop_oldest", "wait"))
+    bound = _Bound(max_buffered, on_overflow)
+    again = _Again(reconnect or Reconnect(), on_event)
+    settings = _Settings(dialect, key, whole_url, limits, bound, ssl_context, open_stream, again)
     return _session(lambda nursery: STT(settings, nursery))
+
+
+class _Bound(NamedTuple):
+    """What may wait for a slow consumer, in seconds of audio of one context, and what happens beyond."""
+
+    seconds: float
+    on_overflow: Overflow
+
+
+class _Again(NamedTuple):
+    """How connections are opened again, and who is told."""
+
+    policy: Reconnect
+    on_event: Callable[[Event], None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +136,10 @@ class _Settings:
     key: Secret
     url: str
     deadlines: Deadlines
-    max_buffered: float
+    bound: _Bound
     ssl_context: ssl.SSLContext | None
     open_stream: OpenStream
+    again: _Again
     on_limit: Literal["wait", "raise"] = "wait"
     max_connections: int = 1
 
@@ -134,6 +171,19 @@ async def _session(make: Callable[[trio.Nursery], _S]) -> AsyncIterator[_S]:
         await session._close()
 
 
+_LIMITER: trio.lowlevel.RunVar[ConnectLimiter] = trio.lowlevel.RunVar("voicecore.connect_limiter")
+
+
+def _connect_limiter() -> ConnectLimiter:
+    """The process's own, or rather that of the running trio: its clock may be a test's."""
+    try:
+        return _LIMITER.get()
+    except LookupError:
+        limiter = ConnectLimiter()
+        _LIMITER.set(limiter)
+        return limiter
+
+
 class _Session:
     """What text-to-speech and speech-to-text share: links to one vendor, opened when needed, closed together."""
 
@@ -141,23 +191,47 @@ class _Session:
         self.dialect = settings.dialect
         self._settings = settings
         self._nursery = nursery
-        self._links: dict[Link, None] = {}  # in the order of their opening
+        self._links: dict[Link, bool] = {}  # in the order of their opening; True: its end was noted
         self._changed = trio.lowlevel.ParkingLot()  # something happened to a link
         self._refusal: Callable[[], VoicecoreError] | None = None
+        self._loss: Callable[[], VoicecoreError] | None = None  # what the last connection ended in, if not in order
+        self.backoff = Backoff(settings.again.policy)
 
     async def _close(self) -> None:
         async with trio.open_nursery() as nursery:
             for link in tuple(self._links):
                 nursery.start_soon(link.close)
 
+    async def _link_again(self, error: VoicecoreError, options: Any = None) -> Link:
+        """A connection in place of one that ended in `error`. Raises the last error once the policy gives up."""
+        while True:
+            delay = self.backoff.delay(error, trio.current_time())
+            if delay is None:
+                raise error
+            self.report(Reconnecting(self.backoff.in_a_row, delay, error))
+            await trio.sleep(delay)
+            try:
+                link = await self._new_link(options)
+            except VoicecoreError as next_error:
+                error = next_error
+            else:
+                self.report(Reconnected(self.backoff.in_a_row))
+                return link
+
+    def report(self, event: Event) -> None:
+        """Tells the caller what the session does on its own."""
+        if self._settings.again.on_event is not None:
+            self._settings.again.on_event(event)
+
     async def _new_link(self, options: Any = None) -> Link:
         """Opens a connection and waits until the vendor accepts work."""
+        await self._wait_for_a_place()
         began = trio.current_time()
         stream = await self._open_stream()
         connection = self._new_connection(options)
         connection.start(began)
         link = Link(connection, stream, self._changed)
-        self._links[link] = None
+        self._links[link] = False
         self._nursery.start_soon(self._run_link, link)
         try:
             await link.wait_ready()
@@ -165,6 +239,11 @@ class _Session:
             link.abort()
             raise
         return link
+
+    async def _wait_for_a_place(self) -> None:
+        """A process with many sessions does not open them all at once to one host."""
+        host = urlsplit(self._settings.url).netloc
+        await trio.sleep(_connect_limiter().reserve(host, trio.current_time()))
 
     def _new_connection(self, options: Any) -> Connection:
         """In a frame of its own: the key is in the URL or the headers, and no frame of a traceback may hold it."""
@@ -178,7 +257,8 @@ class _Session:
             headers,
             key=settings.key,
             deadlines=settings.deadlines,
-            buffered_seconds=settings.max_buffered,
+            buffered_seconds=settings.bound.seconds,
+            on_overflow=settings.bound.on_overflow,
         )
 
     async def _open_stream(self) -> trio.abc.Stream:
@@ -192,19 +272,26 @@ class _Session:
         try:
             await link.run()
         finally:
-            self._note_refusal(link)
+            self._note_end(link)
             self._links.pop(link, None)
             self._changed.unpark_all()
 
-    def _note_refusal(self, link: Link) -> None:
-        error = link.connection.error
-        if error is not None and isinstance(error(), AuthError):
-            self._refusal = error
+    def _note_end(self, link: Link) -> None:
+        """Remembers why a connection ended, for whoever needs the next one."""
+        why = link.connection.error
+        if why is None or link.connection.ended_by_us or self._links[link]:
+            return
+        self._links[link] = True
+        error = why()
+        if isinstance(error, AuthError):
+            self._refusal = why
+        elif is_loss(error) and not (isinstance(error, ConnectionLostError) and error.code == 1000):
+            self._loss = why
 
     def _raise_refusal(self) -> None:
         """A key that was refused once is refused again: no other connection is opened with it."""
         for link in self._links:
-            self._note_refusal(link)
+            self._note_end(link)
         if self._refusal is not None:
             raise self._refusal()
 
@@ -222,7 +309,7 @@ class TTS(_Session):
 
     def __init__(self, settings: _Settings, nursery: trio.Nursery) -> None:
         super().__init__(settings, nursery)
-        self._opening = trio.Lock()
+        self._leasing = trio.Lock()  # trio's is fair: who came first is served first
         self._classifying = trio.Lock()
 
     def synthesize(
@@ -285,41 +372,49 @@ class TTS(_Session):
         """A connection with room for one more request, which is to be sent at once.
 
         Opens one where that is allowed, else waits for the first that is free; and waits for the vendor's limits.
-        Raises `DeadlineError` when that takes as long as a whole utterance may.
+        Those who wait are served in order. Raises `DeadlineError` when that takes as long as a whole utterance may.
         """
         limit = self._settings.deadlines.total
         with trio.move_on_after(limit):
-            while True:
-                link = await self._link_with_room()
-                now = trio.current_time()
-                at = max(link.connection.allowed_at(kind, now) for kind in (Synthesize, OpenContext))
-                if at <= now or self._settings.on_limit == "raise":
-                    return link  # the connection refuses what is over the limit
-                await trio.sleep_until(at)
+            async with self._leasing:
+                while True:
+                    link = await self._link_with_room()
+                    now = trio.current_time()
+                    at = max(link.connection.allowed_at(kind, now) for kind in (Synthesize, OpenContext))
+                    if at <= now or self._settings.on_limit == "raise":
+                        return link  # the connection refuses what is over the limit
+                    await trio.sleep_until(at)
         text = f"{self.dialect.vendor}: deadline total: no connection was free within {limit:g} s"
         raise DeadlineError(text, "total", limit)
 
     async def _link_with_room(self) -> Link:
         while True:
-            async with self._opening:
-                self._raise_refusal()
-                live = [link for link in self._links if link.connection.usable]
-                for link in live:
-                    if link.connection.has_room:
-                        return link
-                    if link.connection.retired and link.connection.idle:
-                        link.begin_close()
-                if sum(not link.connection.retired for link in live) < self._most_links:
-                    return await self._new_link()
+            self._raise_refusal()
+            for link in self._links:
+                if link.connection.has_room:
+                    return link
+                if link.connection.retired and link.connection.idle:
+                    link.begin_close()
+            if self._may_open:
+                loss, self._loss = self._loss, None
+                return await (self._new_link() if loss is None else self._link_again(loss()))
             await self._changed.park()
 
     @property
-    def _most_links(self) -> int:
-        return 1 if self.dialect.max_contexts is None else self._settings.max_connections
+    def _may_open(self) -> bool:
+        """True while one more socket is allowed; one that is being closed counts until it is gone."""
+        if self.dialect.max_contexts is not None:
+            return len(self._links) < self._settings.max_connections
+        return not any(link.connection.usable and not link.connection.retired for link in self._links)
 
 
 class STT(_Session):
     """A speech-to-text session. Each `stream` has a connection of its own; the first is open already."""
+
+    @property
+    def replay(self) -> float:
+        """Seconds of audio that a stream keeps to send again."""
+        return self._settings.again.policy.replay
 
     async def _open(self) -> None:
         self._first_options = self.dialect.options_for(self.dialect.options(), DEFAULT_INPUT)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import trio
 
 from voicecore.audio import AudioChunk, AudioFormat
-from voicecore.errors import StateError, TextTooLongError, VendorError, VoicecoreError
+from voicecore.errors import ConnectionLostError, StateError, TextTooLongError, VendorError, VoicecoreError
 from voicecore.events import Audio, ContextFinished, FlushCompleted, FlushContext, OpenContext, SendText, Synthesize
 from voicecore.inbox import Received
 from voicecore.link import Link
 from voicecore.protocol import ContextState
+from voicecore.reconnect import is_loss
 from voicecore.sentences import SentenceCutter
 from voicecore.streams import Metrics, SpeechDecoder
 
@@ -42,6 +43,7 @@ class Speech:
         self._wire = tts.dialect.wire_format(options)
         self._decoder = SpeechDecoder(self.context_id, self._wire, output, self.metrics)
         self._link: Link | None = None
+        self._answered = False
         self._ended = False
 
     @property
@@ -84,15 +86,35 @@ class Speech:
                 raise StateError("a Speech is iterated inside its `async with` block")
             try:
                 received = await link.next(self.context_id)
-            except VoicecoreError:
+            except VoicecoreError as error:
                 if self._link is not link:  # cancelled by another task meanwhile
                     break
-                raise
+                if not self._may_ask_again(link, error):
+                    raise
+                await self._ask_again(link)
+                continue
+            if not self.metrics.bytes_received:
+                self._tts.backoff.succeeded()
+            self._answered = True
             self._ended = isinstance(received.event, (ContextFinished, FlushCompleted))
             chunk = self._decoder.decode(received)
             if chunk is not None:
                 return chunk
         raise StopAsyncIteration
+
+    def _may_ask_again(self, link: Link, error: VoicecoreError) -> bool:
+        """True for a loss before any audio. A close in order must have crossed a request that it did not see."""
+        if isinstance(error, ConnectionLostError) and error.code in (1000, 1001):
+            return link.connection.requests > 1 and not self._answered
+        return is_loss(error) and not self.metrics.bytes_received
+
+    async def _ask_again(self, lost: Link) -> None:
+        """On another connection, since no audio came: a text of which a part was spoken is never spoken twice."""
+        link = await self._tts._lease()
+        if self._link is lost:  # nobody has cancelled it meanwhile
+            self._request(link)
+            self._link = link
+        lost.forget(self.context_id)
 
     def _request(self, link: Link) -> None:
         rate = self._wire.byte_rate
@@ -204,6 +226,9 @@ class SentenceContext(SpeechContext):
         for sentence in sentences:
             if sentence.strip():
                 part = await Speech(self._tts, sentence, *self._arguments).__aenter__()
+                if not self._open:  # cancelled by another task while it waited
+                    await part.cancel()
+                self._expect_open()
                 self.metrics.append(part.metrics)
                 self._parts.append(part)
                 self._news.unpark_all()
@@ -336,7 +361,7 @@ class StreamedContext(SpeechContext):
             link, context_id = self._places[0]
             replaced = len(self._places) > 1
             try:
-                received = link.connection.take(context_id)
+                received = link.take(context_id)
             except VoicecoreError:
                 if not replaced and not self._ended_at_rest():
                     raise

@@ -5,6 +5,7 @@ Both drivers (trio, asyncio) share them. Nothing here waits, and times are given
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from voicecore.audio import AudioChunk, AudioFormat
 from voicecore.codec import Transcoder
-from voicecore.events import Audio, ContextFinished, FlushCompleted, GenerationFinished
+from voicecore.events import Audio, AudioFault, ContextFinished, FlushCompleted, GenerationFinished
 from voicecore.inbox import Received
 
 
@@ -35,6 +36,9 @@ class Metrics:
     chunks: int = 0
     arrivals: list[Arrival] = field(default_factory=list)
     dangling_bytes: int = 0  # of a last frame that the vendor never completed
+    missing_messages: int = 0  # of a vendor that numbers them: these never came
+    duplicate_messages: int = 0  # ... and these came twice, and were dropped
+    dropped_bytes: int = 0  # for a consumer that was too slow, with on_overflow="drop_oldest"
 
     @property
     def ttfb(self) -> float | None:
@@ -69,6 +73,10 @@ class SpeechDecoder:
             case Audio(_, data, _, extra):
                 self.details.update(extra)
                 return self._chunk(self._samples(data), data, received.at)
+            case AudioFault(_, missing, duplicates, dropped):
+                self._metrics.dropped_bytes += dropped
+                self._metrics.missing_messages += missing
+                self._metrics.duplicate_messages += duplicates
             case GenerationFinished(_, data) if data:
                 return self._chunk(self._samples(data), data, received.at)
             case ContextFinished(_, data) | FlushCompleted(_, data):
@@ -136,3 +144,44 @@ class StreamEncoder:
         rest = bytes(self._carry)
         self._carry.clear()
         return [*frames, rest] if rest else frames
+
+
+class ReplayBuffer:
+    """The last `seconds` of audio that was sent and that no final transcript covers, to be sent again after a loss.
+
+    Positions are seconds since the start of the vendor's session, so that of a transcript means the same thing.
+    """
+
+    def __init__(self, byte_rate: int, seconds: float) -> None:
+        self._byte_rate = byte_rate
+        self._limit = round(seconds * byte_rate)
+        self._pieces: deque[bytes] = deque()
+        self._held = 0  # bytes, as all below
+        self._position = 0  # where the oldest piece begins
+        self._missing = 0  # dropped without being confirmed
+
+    def add(self, piece: bytes) -> None:
+        """A frame that was sent."""
+        self._pieces.append(piece)
+        self._held += len(piece)
+        while self._held > self._limit:
+            self._missing += self._drop()
+
+    def confirm(self, until: float) -> None:
+        """All audio before this position, in seconds, is recognised."""
+        end = round(until * self._byte_rate)
+        if end >= self._position:
+            self._missing = 0
+        while self._pieces and self._position + len(self._pieces[0]) <= end:
+            self._drop()
+
+    def replay(self) -> tuple[list[bytes], float]:
+        """What is to be sent again on a new session, and the seconds before it that cannot be."""
+        missing, self._missing, self._position = self._missing, 0, 0
+        return list(self._pieces), missing / self._byte_rate
+
+    def _drop(self) -> int:
+        size = len(self._pieces.popleft())
+        self._held -= size
+        self._position += size
+        return size

@@ -25,7 +25,7 @@ class Result(NamedTuple):
 
 def environment(**changes: str) -> dict[str, str]:
     """This process's environment without the vendors' variables, and with `changes`."""
-    prefixes = ("DEEPDUB_", "SIXTY_DB_")
+    prefixes = ("DEEPDUB_", "SIXTY_DB_", "VACHANA_", "UPLIFTAI_")
     return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)} | changes
 
 

@@ -36,6 +36,8 @@ def test_ready_line(emulator: Serving) -> None:
     port = emulator.tts.split(":")[2].split("/")[0]
     assert emulator.ready["urls"]["deepdub-open"] == f"ws://127.0.0.1:{port}/open"
     assert emulator.ready["urls"]["60db-stt"] == f"ws://127.0.0.1:{port}/ws/stt"
+    assert emulator.ready["urls"]["uplift"] == f"ws://127.0.0.1:{port}/v1/text-to-speech/multi-stream"
+    assert emulator.ready["urls"]["uplift-socketio"] == f"ws://127.0.0.1:{port}/socket.io/"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -158,6 +160,65 @@ def test_60db_says_it_whatever_the_emulator_is_told(tmp_path: Path) -> None:
     numbers = json.loads(said.stdout)
     assert (numbers["vendor"], numbers["encoding"], numbers["sample_rate"]) == ("60db", "mulaw", 8000)
     assert 1.0 < numbers["audio_seconds"] < 10.0
+    assert serving.stop()[0] == 0
+
+
+def test_there_and_back_with_vachana(emulator: Serving, tmp_path: Path) -> None:
+    urls, wav = emulator.ready["urls"], tmp_path / "said.wav"
+    for rate, encoding in ((24_000, "pcm_s16le"), (8_000, "mulaw")):
+        options = ("--rate", rate, "--encoding", encoding, "--out", wav)
+        said = run("say", PHRASE, "--vendor", "vachana", "--url", urls["vachana-tts"], *options, VACHANA_API_KEY="k.1")
+        assert said.returncode == 0, said.stderr
+        options = ("--vendor", "vachana", "--url", urls["vachana-stt"], "--language", "en-IN", "--language", "hi-IN")
+        heard = run("transcribe", wav, *options, VACHANA_API_KEY="k.2")
+        assert (heard.returncode, heard.stdout.decode()) == (0, PHRASE + "\n"), heard.stderr
+
+
+def test_every_switch_of_vachana(tmp_path: Path) -> None:
+    """The form, the end, the headers and the splits change nothing of the audio."""
+    audio = set()
+    for switches in (
+        (),
+        ("--vachana-wav", "first-chunk", "--vachana-end", "complete-and-close"),
+        ("--vachana-form", "binary", "--vachana-end", "close", "--vachana-wav", "header-first", "--vachana-odd-splits"),
+    ):
+        serving = Serving("--voice", "tone", "--ears", "none", *switches)
+        options = ("--vendor", "vachana", "--url", serving.ready["urls"]["vachana-tts"], "--out", "-")
+        said = run("say", PHRASE, *options, VACHANA_API_KEY="k.1")
+        assert said.returncode == 0, said.stderr
+        audio.add(said.stdout)
+        assert serving.stop()[0] == 0
+    assert len(audio) == 1 and len(audio.pop()) > 24_000
+
+
+def test_json_audio_that_a_close_cuts_short_is_an_error(tmp_path: Path) -> None:
+    serving = Serving("--voice", "tone", "--ears", "none", "--vachana-end", "close")
+    options = ("--vendor", "vachana", "--url", serving.ready["urls"]["vachana-tts"], "--out", tmp_path / "a.wav")
+    said = run("say", PHRASE, *options, "--json", VACHANA_API_KEY="k.1")
+    assert said.returncode == 3
+    assert json.loads(said.stdout)["error"]["type"] == "ConnectionLostError"
+    assert serving.stop()[0] == 0
+
+
+@pytest.mark.parametrize("transport", ["uplift", "uplift-socketio"])
+def test_uplift_on_both_transports(emulator: Serving, tmp_path: Path, transport: str) -> None:
+    wav = tmp_path / "said.wav"
+    options = ("--vendor", "uplift", "--url", emulator.ready["urls"][transport], "--out", wav)
+    said = run("say", PHRASE, *options, "--json", UPLIFTAI_API_KEY="k.1")
+    assert said.returncode == 0, said.stderr
+    assert 1.0 < json.loads(said.stdout)["audio_seconds"] < 10.0
+    heard = run("transcribe", wav, "--vendor", "60db", "--url", emulator.stt, SIXTY_DB_API_KEY="k.2")
+    assert (heard.returncode, heard.stdout.decode()) == (0, PHRASE + "\n"), heard.stderr
+
+
+def test_uplifts_switches(tmp_path: Path) -> None:
+    switches = ("--uplift-unknown-voice", "error", "--uplift-after-cancel", "audio")
+    serving = Serving("--voice", "tone", "--ears", "none", *switches)
+    url = serving.ready["urls"]["uplift"]
+    options = ("--vendor", "uplift", "--voice", "v_nobody", "--url", url, "--out", tmp_path / "a.wav")
+    done = run("say", "Hi.", *options, "--json", UPLIFTAI_API_KEY="k.1")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["error"]["type"] == "VendorUnavailableError"
     assert serving.stop()[0] == 0
 
 
@@ -310,3 +371,16 @@ def test_what_was_said_before_a_failure_is_kept(tmp_path: Path) -> None:
     reader = InputReader("a.wav")
     assert reader.feed(out.read_bytes()) + reader.finish()
     reader.check_complete()
+
+
+def test_faults_by_flag(tmp_path: Path) -> None:
+    listed = run("emulate", "--fault", "help")
+    assert listed.returncode == 0 and "close=VALUE" in listed.stdout.decode()
+    refused = run("emulate", "--fault", "surprise")
+    assert refused.returncode == 2 and b"surprise" in refused.stderr
+    serving = Serving("--voice", "tone", "--ears", "none", "--fault", "close=1011@2")
+    options = ("--vendor", "deepdub", "--url", serving.ready["urls"]["deepdub-open"], "--out", tmp_path / "a.wav")
+    said = run("say", PHRASE, *options, "--json", DEEPDUB_API_KEY="k.1")
+    assert said.returncode == 3
+    assert json.loads(said.stdout)["error"]["type"] == "ConnectionLostError"
+    assert serving.stop()[0] == 0

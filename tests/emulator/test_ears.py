@@ -13,7 +13,7 @@ import trio.testing
 
 from voicecore import codec
 from voicecore.emulator import ears as ears_module
-from voicecore.emulator.ears import Ears, Heard, ListeningSession, SpeechStarted, open_ears
+from voicecore.emulator.ears import Ears, Heard, ListeningSession, SpeechEnded, SpeechStarted, open_ears
 from voicecore.emulator.phrases import DEMO_SENTENCE, PHRASES
 from voicecore.emulator.voice import open_voice
 from voicecore.emulator.worker import EngineError, Worker
@@ -148,6 +148,14 @@ async def test_two_utterances_with_a_pause(ears: Ears, phrases: dict[str, Sample
     assert first.start == pytest.approx(1.0, abs=0.1)
     assert second.start - first.end == pytest.approx(1.0, abs=0.3)
     assert finals(await hear(ears, *audio, utterance_end=1.6)) == [f"{FOX} {DEMO_SENTENCE}"]
+
+
+async def test_the_end_of_speech_is_told_before_it_is_recognised(ears: Ears, phrases: dict[str, Samples]) -> None:
+    heard = await hear(ears, pause(1), phrases[FOX], pause(1), phrases[DEMO_SENTENCE], tell_ends=True)
+    assert [type(one) for one in heard] == [SpeechStarted, SpeechEnded, Heard] * 2
+    for _, ended, final in (heard[:3], heard[3:]):
+        assert ended == SpeechEnded(final.end)
+    assert [type(one) for one in await hear(ears, pause(1), tell_ends=True)] == [Heard]  # there was no speech
 
 
 async def test_a_final_needs_no_finish(ears: Ears, phrases: dict[str, Samples]) -> None:

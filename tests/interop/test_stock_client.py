@@ -306,7 +306,7 @@ async def test_deepdub_refuses_keys_and_paths_at_the_upgrade(emulator):
 
 @pytest.mark.parametrize(("hertz", "gender"), [(110, "male"), (220, "female")])
 async def test_deepdub_gender_classify_listens(emulator, hertz, gender):
-    from voicecore.vendors.deepdub.open import wav_header
+    from voicecore.vendors.deepdub.common import wav_header
 
     phase = np.arange(16000) * hertz / 16000
     pcm = sum(np.sin(2 * np.pi * k * phase) / k for k in range(1, 6)) * 5000

@@ -41,15 +41,8 @@ from voicecore.events import (
 )
 from voicecore.protocol import Protocol, Role
 from voicecore.secret import Secret
-from voicecore.vendors.deepdub.open import (
-    MAX_TEXT,
-    SAMPLE_RATES,
-    WAV_HEADER_BYTES,
-    AccentControl,
-    DeepdubOpen,
-    DeepdubOptions,
-    wav_header,
-)
+from voicecore.vendors.deepdub.common import SAMPLE_RATES, WAV_HEADER_BYTES, wav_header
+from voicecore.vendors.deepdub.open import MAX_TEXT, AccentControl, DeepdubOpen, DeepdubOptions
 
 OPEN = DeepdubOpen()
 ID = "4da9902b-9141-4fb7-9efb-d616ce266ed9"

@@ -90,11 +90,63 @@ class Frames(StrEnum):
     TEXT = "text"
 
 
+class Generations(StrEnum):
+    """What Deepdub's `/ws` speaks in one generation."""
+
+    SENTENCE = "sentence"
+    TURN = "turn"
+
+
+class TurnEnd(StrEnum):
+    """How Deepdub's `/ws` ends a turn."""
+
+    FINAL = "final"
+    SILENCE = "silence"
+
+
 class LastAudio(StrEnum):
     """Where the last audio of an utterance travels."""
 
     IN_LAST = "in-last"
     BEFORE_LAST = "before-last"
+
+
+class VachanaForm(StrEnum):
+    """How Vachana's audio travels."""
+
+    JSON = "json"
+    BINARY = "binary"
+
+
+class VachanaEnd(StrEnum):
+    """What ends an utterance of Vachana's."""
+
+    COMPLETE = "complete"
+    COMPLETE_AND_CLOSE = "complete-and-close"
+    CLOSE = "close"
+
+
+class VachanaWav(StrEnum):
+    """Where Vachana's WAV headers are."""
+
+    PER_CHUNK = "per-chunk"
+    FIRST_CHUNK = "first-chunk"
+    HEADER_FIRST = "header-first"
+
+
+class AfterCancel(StrEnum):
+    """What Uplift still says of a cancelled utterance."""
+
+    SILENCE = "silence"
+    END = "end"
+    AUDIO = "audio"
+
+
+class UnknownVoice(StrEnum):
+    """What Uplift says to a voice that it does not have."""
+
+    SILENT = "silent"
+    ERROR = "error"
 
 
 def emulate(
@@ -127,10 +179,33 @@ def emulate(
         ClosesAfter, typer.Option(help="Which closed context ends a 60db text-to-speech socket.")
     ] = ClosesAfter.LAST,
     deepdub_frames: Annotated[Frames, typer.Option(help="The frames of Deepdub's audio messages.")] = Frames.BINARY,
+    deepdub_generations: Annotated[
+        Generations, typer.Option(help="What Deepdub's `/ws` speaks in one generation.")
+    ] = Generations.SENTENCE,
+    deepdub_turn_end: Annotated[
+        TurnEnd, typer.Option(help="How it ends a turn: by `isFinal`, or as older servers do without.")
+    ] = TurnEnd.FINAL,
     last_audio: Annotated[
         LastAudio,
         typer.Option(help="The last audio: with the end, where the vendor allows it, or in a message before it."),
     ] = LastAudio.IN_LAST,
+    vachana_form: Annotated[VachanaForm, typer.Option(help="How Vachana's audio travels.")] = VachanaForm.JSON,
+    vachana_end: Annotated[
+        VachanaEnd,
+        typer.Option(help="What ends an utterance of Vachana's; `close` without `complete` is an error in JSON."),
+    ] = VachanaEnd.COMPLETE,
+    vachana_wav: Annotated[
+        VachanaWav, typer.Option(help="WAV headers: on every chunk, on the first, or in a message before it.")
+    ] = VachanaWav.PER_CHUNK,
+    vachana_odd_splits: Annotated[
+        bool, typer.Option("--vachana-odd-splits", help="Cut Vachana's audio messages in the middle of a sample.")
+    ] = False,
+    uplift_after_cancel: Annotated[
+        AfterCancel, typer.Option(help="What Uplift still says of a cancelled utterance.")
+    ] = AfterCancel.SILENCE,
+    uplift_unknown_voice: Annotated[
+        UnknownVoice, typer.Option(help="What Uplift says to a voice that it does not have.")
+    ] = UnknownVoice.SILENT,
     max_contexts: Annotated[
         int | None, typer.Option(min=1, help="Refuse more utterances at once on one connection.")
     ] = None,
@@ -139,13 +214,23 @@ def emulate(
     ] = 0.0,
     chunk_seconds: Annotated[float, typer.Option(min=0.01, max=10.0, help="The length of one audio message.")] = 0.2,
     no_credit: Annotated[bool, typer.Option("--no-credit", help="Every account is out of credit.")] = False,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=VALUE][@N]", help="Do something wrong to all clients; `help` lists what; may be repeated."
+        ),
+    ] = None,
 ) -> None:
     """Serve every vendor's protocol on this machine, with a real voice and real ears. No network, no key.
 
     Any key is accepted that is not empty and does not begin with "bad", so that a refusal can be tried too.
     """
     from voicecore.emulator import Profile
+    from voicecore.emulator.faults import parse_fault
 
+    if "help" in (fault or ()):
+        _list_faults()
+        return
     profile = Profile(
         key=_key(key_env),
         refusal=_underscored(refusal),
@@ -154,14 +239,32 @@ def emulate(
         chunk_seconds=chunk_seconds,
         pace=pace,
         deepdub_frames=_underscored(deepdub_frames),
+        deepdub_generations=_underscored(deepdub_generations),
+        deepdub_turn_end=_underscored(deepdub_turn_end),
         last_audio=_underscored(last_audio),
         sixtydb_handshake=_underscored(handshake),
         sixtydb_envelope=_underscored(envelope),
         sixtydb_context_ids=_underscored(context_ids),
         sixtydb_tts_connecting=tts_connecting,
         sixtydb_closes_after=_underscored(closes_after),
+        faults=tuple(map(parse_fault, fault or ())),
+        vachana_form=_underscored(vachana_form),
+        vachana_end=_underscored(vachana_end),
+        vachana_wav=_underscored(vachana_wav),
+        vachana_odd_splits=vachana_odd_splits,
+        uplift_after_cancel=_underscored(uplift_after_cancel),
+        uplift_unknown_voice=_underscored(uplift_unknown_voice),
     )
     trio.run(_serve, profile, host, port, voice.value, ears.value, dictation, as_json)
+
+
+def _list_faults() -> None:
+    from voicecore.emulator.faults import FAULTS
+
+    for name, text in FAULTS.items():
+        spelling = f"{name}=VALUE" if text.startswith("=") else name
+        typer.echo(f"{spelling:<16} {text.removeprefix('=')}")
+    typer.echo("With @N behind it, a fault waits until N messages of audio or transcripts were sent.")
 
 
 def _key(variable: str | None) -> Secret | None:

@@ -23,16 +23,14 @@ EPILOG = output.epilog(
     ("voicecore say 'Hello.' --vendor deepdub --out - | aplay -f S16_LE -r 24000", "raw samples"),
     ("voicecore say 'Hello.' --vendor 60db --rate 8000 --encoding mulaw", "as a telephone wants it"),
     ("voicecore say 'Hello.' --vendor deepdub --url ws://127.0.0.1:8765/open", "to `voicecore emulate`"),
-    after=(
-        f"{output.EXIT_CODES}\n\nThe key comes from the environment: DEEPDUB_API_KEY for deepdub, SIXTY_DB_API_KEY "
-        "for 60db."
-    ),
+    after=f"{output.EXIT_CODES}\n\nThe key comes from the environment: DEEPDUB_API_KEY for deepdub, "
+    "SIXTY_DB_API_KEY for 60db, VACHANA_API_KEY for vachana, UPLIFTAI_API_KEY for uplift.",
 )
 
 
 def say(
     text: Annotated[str, typer.Argument(help="What to say; - reads it from stdin.")],
-    vendor: Annotated[str, typer.Option(help="Who says it, e.g. deepdub or 60db.")],
+    vendor: Annotated[str, typer.Option(help="Who says it: 60db, deepdub, uplift or vachana.")],
     voice: Annotated[str | None, typer.Option(help="The vendor's name for a voice. Default: the vendor's.")] = None,
     rate: Annotated[int, typer.Option(help="Sample rate in Hz.")] = 24_000,
     encoding: Annotated[str, typer.Option(metavar=ENCODINGS, help="Of the samples.")] = "pcm_s16le",

@@ -52,6 +52,13 @@ class Heard:
     sentence_id: int
 
 
+@dataclass(frozen=True)
+class SpeechEnded:
+    """Speech ended `at` seconds from the session's start; what was said is being recognised."""
+
+    at: float
+
+
 @asynccontextmanager
 async def open_ears(
     engine: str = "auto", mode: str = "grammar", phrases: Sequence[str] = PHRASES
@@ -165,12 +172,17 @@ class Ears:
 
     @asynccontextmanager
     async def listen(
-        self, sample_rate: int = SAMPLE_RATE, *, utterance_end: float = 0.5, interim_interval: float | None = None
+        self,
+        sample_rate: int = SAMPLE_RATE,
+        *,
+        utterance_end: float = 0.5,
+        interim_interval: float | None = None,
+        tell_ends: bool = False,
     ) -> AsyncIterator[ListeningSession]:
         """A session for one stream of audio.
 
         `utterance_end`: this much silence ends an utterance. `interim_interval`: while somebody speaks, tell what
-        was heard so far this often; None for never.
+        was heard so far this often; None for never. `tell_ends`: say that speech ended before it is recognised.
         """
         if sample_rate != SAMPLE_RATE:
             raise ConfigurationError(f"the ears take {SAMPLE_RATE} Hz, not {sample_rate}")
@@ -180,7 +192,7 @@ class Ears:
             self.recognizer.warm_up()
         else:
             interim_interval = None
-        session = ListeningSession(Endpointer(utterance_end, interim_interval), self.recognizer)
+        session = ListeningSession(Endpointer(utterance_end, interim_interval), self.recognizer, tell_ends)
         try:
             yield session
         finally:
@@ -194,16 +206,17 @@ class SessionState(Enum):
 
 
 class ListeningSession:
-    """Feed audio in, iterate over what was heard: SpeechStarted and Heard. Create with `Ears.listen`.
+    """Feed audio in, iterate over what was heard: SpeechStarted, SpeechEnded, Heard. Create with `Ears.listen`.
 
     One task may feed while another iterates. Recognition happens in the task that iterates.
     """
 
-    def __init__(self, endpointer: Endpointer, recognizer: Recognizer | None) -> None:
+    def __init__(self, endpointer: Endpointer, recognizer: Recognizer | None, tell_ends: bool) -> None:
         self._endpointer = endpointer
         self._recognizer = recognizer
+        self._tell_ends = tell_ends
         self._state = SessionState.LISTENING
-        self._waiting: deque[SpeechStarted | Utterance] = deque()
+        self._waiting: deque[SpeechStarted | SpeechEnded | Utterance] = deque()
         self._changed = trio.lowlevel.ParkingLot()
         self._heard_any = False
 
@@ -242,7 +255,7 @@ class ListeningSession:
     def __aiter__(self) -> ListeningSession:
         return self
 
-    async def __anext__(self) -> SpeechStarted | Heard:
+    async def __anext__(self) -> SpeechStarted | SpeechEnded | Heard:
         """The next thing heard. Cancelling loses nothing. Raises EngineError if the recogniser failed."""
         while True:
             while not self._waiting:
@@ -253,9 +266,9 @@ class ListeningSession:
             if heard is not None:
                 return heard
 
-    async def _take(self, event: SpeechStarted | Utterance) -> SpeechStarted | Heard | None:
+    async def _take(self, event: SpeechStarted | SpeechEnded | Utterance) -> SpeechStarted | SpeechEnded | Heard | None:
         """What to tell about `event`, which leaves the queue once that is known. None for an empty interim."""
-        if isinstance(event, SpeechStarted):
+        if not isinstance(event, Utterance):
             await trio.lowlevel.checkpoint()
             self._remove(event)
             return event
@@ -279,6 +292,8 @@ class ListeningSession:
         if isinstance(event, Utterance):
             if event.is_final:
                 self._heard_any = True
+                if self._tell_ends and event.audio:
+                    self._waiting.append(SpeechEnded(event.end))
             else:
                 self._forget_old_interims()
         self._waiting.append(event)
@@ -290,7 +305,7 @@ class ListeningSession:
         if len(interims) >= MAX_WAITING_INTERIMS:
             self._waiting.remove(interims[0])
 
-    def _remove(self, event: SpeechStarted | Utterance) -> None:
+    def _remove(self, event: SpeechStarted | SpeechEnded | Utterance) -> None:
         if self._waiting and self._waiting[0] is event:
             self._waiting.popleft()
         self._changed.unpark_all()

@@ -10,6 +10,7 @@ import trio
 from voicecore.audio import AudioFormat
 from voicecore.codec import Transcoder
 from voicecore.emulator.ears import Ears, Heard, ListeningSession
+from voicecore.emulator.ears import SpeechEnded as HeardEnd
 from voicecore.emulator.ears import SpeechStarted as HeardSpeech
 from voicecore.emulator.peer import Peer
 from voicecore.emulator.profile import Profile
@@ -24,7 +25,9 @@ from voicecore.events import (
     ModeChanged,
     Probe,
     ProbeAnswered,
+    Processing,
     SendAudio,
+    SpeechEnded,
     SpeechStarted,
     StartStream,
     StopStream,
@@ -36,7 +39,6 @@ from voicecore.protocol import Fault, Listening
 
 EARS_RATE = 16_000
 COST_PER_SECOND = 0.00000833
-NOTHING_HEARD = {"processing_mode": "speech_end_no_result"}
 
 
 class Listener:
@@ -55,6 +57,7 @@ class Listener:
         self._continuous = True
         self._silence = 0.0
         self._seconds = 0.0
+        self._ended_at: float | None = None  # when the last speech ended, where the dialect tells that
 
     async def run(self) -> None:
         """Greets, waits for the start, then serves the session until it is over or the client goes (`Gone`)."""
@@ -91,7 +94,10 @@ class Listener:
         manner = self._dialect.listening(options)
         self._continuous, self._silence = manner.continuous, manner.utterance_end
         async with self._ears.listen(
-            EARS_RATE, utterance_end=manner.utterance_end, interim_interval=manner.interim_interval
+            EARS_RATE,
+            utterance_end=manner.utterance_end,
+            interim_interval=manner.interim_interval,
+            tell_ends=self._peer.protocol.allows(Processing),
         ) as session:
             self._nursery.start_soon(self._hear_client, session, options)
             try:
@@ -143,6 +149,10 @@ class Listener:
             match heard:
                 case HeardSpeech(at):
                     await self._peer.say(SpeechStarted(at))
+                case HeardEnd(at):
+                    self._ended_at = trio.current_time()
+                    await self._peer.say(SpeechEnded(at))
+                    await self._peer.say(Processing())
                 case Heard():
                     await self._transcribe(heard, manner)
                     if heard.is_final and not self._continuous:
@@ -150,12 +160,16 @@ class Listener:
 
     async def _transcribe(self, heard: Heard, manner: Listening) -> None:
         final, language = heard.is_final, manner.language
-        extra = NOTHING_HEARD if final and not heard.text else {}
+        extra = self._dialect.nothing_heard if final and not heard.text else {}
+        latency = None if self._ended_at is None else trio.current_time() - self._ended_at
         confidence, sentence, seconds = heard.confidence, heard.sentence_id, heard.end - heard.start
         if final and manner.refined and heard.text:  # with hints the vendor sends a first final, then the refined one
             first = Transcript(heard.text, True, False, language, confidence, sentence, seconds)
             await self._peer.say(first)
-        await self._peer.say(Transcript(heard.text, final, final, language, confidence, sentence, seconds, extra=extra))
+        text = Transcript(
+            heard.text, final, final, language, confidence, sentence, seconds, extra=extra, latency=latency
+        )
+        await self._peer.say(text)
 
     async def _stop(self) -> None:
         await self._peer.say(StreamStopped(round(self._seconds, 3), round(self._seconds * COST_PER_SECOND, 9)))

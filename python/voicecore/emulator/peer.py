@@ -9,8 +9,8 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from voicecore.emulator.profile import Profile
-from voicecore.events import Connecting, Event, Failed
-from voicecore.protocol import OVER, Fault, Protocol
+from voicecore.events import Connecting, Event, Heartbeat, HeartbeatAnswered
+from voicecore.protocol import OVER, Protocol
 
 OUTGOING_MESSAGES = 64
 CLOSE_SECONDS = 1.0
@@ -28,17 +28,22 @@ class Peer:
         self._socket = socket
         self._outgoing, self._to_write = trio.open_memory_channel[str | bytes](OUTGOING_MESSAGES)
         self._written = trio.Event()
+        self._beaten = trio.Event()  # the last heartbeat was answered
 
     async def say(self, event: Event) -> None:
         """Sends one event. Cancelling it sends all of it or nothing. Raises `Gone`."""
-        if self.protocol.session_state in OVER:
+        if self.protocol.session_state in OVER and not self.protocol.allows(type(event)):
             raise Gone  # what was still on its way when the session ended has nowhere to go
         message = self.protocol.send(event)
         if message is not None:
-            try:
-                await self._outgoing.send(message)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                raise Gone from None
+            await self.say_raw(message)
+
+    async def say_raw(self, message: str | bytes) -> None:
+        """Sends a message as it is. Cancelling it sends all of it or nothing. Raises `Gone`."""
+        try:
+            await self._outgoing.send(message)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise Gone from None
 
     async def hear(self) -> Event:
         """The next event. Raises `MessageError` or `ProtocolError` for what is none, and `Gone`."""
@@ -49,7 +54,9 @@ class Peer:
                 raise Gone from None
             text = isinstance(message, str)
             event = self.protocol.receive(message.encode() if isinstance(message, str) else message, text=text)
-            if event is not None:
+            if isinstance(event, HeartbeatAnswered):
+                self._beaten.set()
+            elif event is not None:
                 return event
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None:
@@ -61,16 +68,22 @@ class Peer:
 
     async def keep_alive(self, interval: float, patience: float) -> None:
         """Pings like the vendor does; a client that does not answer in time is closed."""
+        ping = self._beat if self.protocol.dialect.pings_in_band else self._socket.ping
         while True:
             await trio.sleep(interval)
             try:
                 with trio.fail_after(patience):
-                    await self._socket.ping()
+                    await ping()
             except trio.TooSlowError:
                 await self.close(1011, "keepalive ping timeout")
                 return
             except ConnectionClosed:
                 return
+
+    async def _beat(self) -> None:
+        self._beaten = trio.Event()
+        await self.say(Heartbeat())
+        await self._beaten.wait()
 
     async def write(self) -> None:
         """The writer task; ends when `close` was called or the client is gone."""
@@ -91,5 +104,6 @@ async def refuse(peer: Peer, profile: Profile) -> None:
         for event in dialect.greeting():
             if isinstance(event, Connecting):
                 await peer.say(event)
-        await peer.say(Failed(None, dialect.fault_codes.get(Fault.AUTH, ""), "Invalid API key"))
+        for event in dialect.refusal():
+            await peer.say(event)
     await peer.close(1008, "invalid API key")

@@ -19,6 +19,8 @@ import trio.testing
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketRequest, wrap_server_stream
 
 from voicecore.emulator.ears import Ears, open_ears
+from voicecore.emulator.faults import refusal_of
+from voicecore.emulator.faulty_peer import FaultyPeer
 from voicecore.emulator.listening import Listener
 from voicecore.emulator.peer import Gone, Peer, refuse
 from voicecore.emulator.profile import Profile
@@ -45,6 +47,10 @@ class Emulator:
     by_path: Mapping[str, Dialect]
     nursery: trio.Nursery
     connections: int = 0
+
+    def dialect_at(self, path: str) -> Dialect | None:
+        """What is served on a path; the slash at its end may be missing."""
+        return self.by_path.get(path) or self.by_path.get(f"{path}/")
 
     async def open_stream(self, url: str, ssl_context: ssl.SSLContext | None = None) -> trio.abc.Stream:
         """A connection through memory, for `connect_tts(open_stream=...)`: no socket, so it runs on a virtual clock."""
@@ -136,10 +142,14 @@ async def _read_head(stream: trio.abc.HalfCloseableStream) -> _Head | None:
 
 
 async def _answer_plain(emulator: Emulator, head: _Head, stream: trio.abc.HalfCloseableStream) -> None:
-    """60db answers `200 ok` to a GET on its WebSocket's port; so does every path that we serve."""
-    path = urlsplit(head.target).path
-    known = path in emulator.by_path or path in ("/", "/ws/health")
+    """60db answers `200 ok` to a GET on its WebSocket's port; so does every path that we serve and that allows it."""
+    target = urlsplit(head.target)
+    dialect = emulator.dialect_at(target.path)
+    fault = dialect and dialect.http_fault(dict(parse_qsl(target.query)), upgrade=False)
+    known = dialect is not None or target.path in ("/", "/ws/health")
     status, body = ("200 OK", b"ok") if known else ("404 Not Found", b"no such path")
+    if fault:
+        status, body = "400 Bad Request", fault.encode()
     fields = f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close"
     await stream.send_all(f"HTTP/1.1 {status}\r\n{fields}\r\n\r\n".encode() + body)
 
@@ -186,20 +196,29 @@ async def _serve_websocket(emulator: Emulator, stream: trio.abc.Stream) -> None:
 
 async def _serve_request(emulator: Emulator, request: WebSocketRequest) -> None:
     target = urlsplit(request.path)
-    dialect = emulator.by_path.get(target.path)
+    dialect = emulator.dialect_at(target.path)
     if dialect is None:
         await request.reject(404, body=b"no such path")
         return
     query = dict(parse_qsl(target.query))
+    if fault := dialect.http_fault(query, upgrade=True):
+        await request.reject(400, body=fault.encode())
+        return
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers}
     accepted = dialect.key_in_band or emulator.profile.accepts(dialect.key_of(query, headers))
     refusal = emulator.profile.refusal
     if not accepted and (refusal == "http" or (refusal == "vendor" and dialect.refuses_by_http)):
         await request.reject(401, body=b"invalid API key")
         return
-    socket = await request.accept()
+    status = refusal_of(emulator.profile.faults, emulator.connections)
     emulator.connections += 1
-    peer = Peer(socket, Protocol(dialect, Role.SERVER))
+    if status is not None:
+        await request.reject(status, extra_headers=[(b"Retry-After", b"1")], body=b"a fault of the emulator")
+        return
+    socket = await request.accept()
+    peer: Peer = Peer(socket, Protocol(dialect, Role.SERVER))
+    if emulator.profile.faults:
+        peer = FaultyPeer(socket, Protocol(dialect, Role.SERVER), emulator.profile.faults)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(peer.write)
         try:

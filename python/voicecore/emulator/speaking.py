@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import uuid
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 
@@ -23,11 +24,14 @@ from voicecore.events import (
     ClassifyVoice,
     CloseContext,
     ContextAccepted,
+    ContextCancelled,
     ContextFinished,
     Event,
     Failed,
     FlushCompleted,
     FlushContext,
+    GenerationFinished,
+    Goodbye,
     Malformed,
     OpenContext,
     Ping,
@@ -37,25 +41,46 @@ from voicecore.events import (
     Unknown,
     VoiceClassified,
 )
-from voicecore.protocol import Fault
+from voicecore.limits import RateLimiter
+from voicecore.protocol import ENDED, UNCONFIRMED, Fault
+from voicecore.sentences import SentenceCutter
 
 NO_CREDIT = "Account has insufficient credits"
 TURNS = 1000  # flushed turns of one context that may wait to be spoken
 
 
+class _Part(NamedTuple):
+    """A text that waits to be spoken."""
+
+    text: str
+    options: Any
+    ends_turn: bool
+
+
 @dataclass(slots=True)
 class _Turns:
-    """A context that takes its text bit by bit: what was not flushed, and what is flushed and waits to be spoken."""
+    """A context that takes its text bit by bit: what cannot be spoken yet, and what waits to be spoken."""
 
     options: Any
+    cutter: SentenceCutter | None  # for a vendor that speaks what is complete before it is flushed
     text: list[str] = field(default_factory=list)
     characters: int = 0
-    channel: tuple[trio.MemorySendChannel[str | None], trio.MemoryReceiveChannel[str | None]] = field(
-        default_factory=lambda: trio.open_memory_channel[str | None](TURNS)
+    generation: str | None = None  # that is being spoken
+    over: trio.Event = field(default_factory=trio.Event)
+    channel: tuple[trio.MemorySendChannel[_Part | None], trio.MemoryReceiveChannel[_Part | None]] = field(
+        default_factory=lambda: trio.open_memory_channel[_Part | None](TURNS)
     )
 
+    def add(self, text: str) -> list[str]:
+        """Takes more text; gives what can be spoken already."""
+        if self.cutter is not None:
+            return self.cutter.feed(text)
+        self.text.append(text)
+        return []
+
     def flush(self) -> str:
-        text = "".join(self.text)
+        rest = self.text if self.cutter is None else self.cutter.flush()
+        text = "".join(rest)
         self.text.clear()
         return text
 
@@ -71,6 +96,7 @@ class Speaker:
         self._dialect = peer.protocol.dialect
         self._scopes: dict[str, trio.CancelScope] = {}
         self._turns: dict[str, _Turns] = {}
+        self._limiter = RateLimiter(self._dialect.rates)
 
     async def run(self) -> None:
         """Answers requests until the client goes (`Gone`)."""
@@ -82,9 +108,9 @@ class Speaker:
             return
         while True:
             try:
-                event = await self._peer.hear()
+                event = await self._hear()
             except MessageError as error:
-                await self._fail(None, Fault.INVALID, str(error))
+                await self._fail(None, Fault.INVALID, self._dialect.complaint(error))
             except ProtocolError as error:
                 await self._refuse(error)
             else:
@@ -94,35 +120,49 @@ class Speaker:
         """An ill-timed message ends the context that it names, if there is one."""
         if scope := self._scopes.get(error.context_id or ""):
             scope.cancel()
-        await self._fail(error.context_id, Fault.INVALID, str(error))
+        named = error.context_id if self._peer.protocol.allows(Failed, error.context_id) else None
+        await self._fail(named, Fault.INVALID, self._dialect.complaint(error))
+
+    async def _hear(self) -> Event:
+        event = await self._peer.hear()
+        known = not self._dialect.key_in_band or self._peer.protocol.session_state not in UNCONFIRMED
+        if not known and hasattr(event, "context_id") and not isinstance(event, Malformed):
+            raise ProtocolError(f"{self._dialect.name}: {type(event).__name__} before the key")
+        return event
 
     async def _answer(self, event: Event) -> None:
+        if isinstance(event, (Synthesize, CancelContext)) and await self._is_limited(event):
+            return
         match event:
+            case Synthesize() if self._dialect.is_mute(event.voice):
+                pass
             case Synthesize():
                 await self._begin(event.context_id, partial(self._speak_whole, event))
             case OpenContext():
                 await self._open(event)
             case SendText(context_id, text):
                 await self._add_text(context_id, text)
-            case FlushContext(context_id):
-                turns = self._turns_of(context_id)
-                await turns.channel[0].send(turns.flush())
-            case CloseContext(context_id):
-                turns = self._turns_of(context_id)
+            case FlushContext(context_id) if turns := self._turns.get(context_id):
+                await self._pass_on(turns, turns.flush(), ends_turn=True)
+            case CloseContext(context_id) if turns := self._turns.get(context_id):
                 if text := turns.flush():
-                    await turns.channel[0].send(text)
+                    await self._pass_on(turns, text, ends_turn=True)
                 await turns.channel[0].send(None)
             case CancelContext(context_id):
-                if scope := self._scopes.get(context_id):
-                    scope.cancel()
+                await self._cancel(context_id)
             case ClassifyVoice(_, audio):
                 await self._classify(audio)
             case Authenticate(key):
                 await self._authenticate(key.reveal())
             case Ping():
                 await self._peer.say(Pong())
-            case Malformed(context_id, code, message):
-                await self._peer.say(Failed(context_id, code, message))
+            case Goodbye():
+                await self._peer.close()
+                raise Gone
+            case Malformed(context_id, code, message, details):
+                if scope := self._scopes.get(context_id or ""):
+                    scope.cancel()  # its id is refused, so nothing more is said of it
+                await self._peer.say(Failed(context_id, code, message, details))
             case Unknown(name):
                 await self._fail(None, Fault.INVALID, f"unknown message {name!r}")
 
@@ -133,11 +173,24 @@ class Speaker:
         for event in self._dialect.welcome():
             await self._peer.say(event)
 
+    async def _is_limited(self, event: Synthesize | CancelContext) -> bool:
+        """Refuses what is over a limit of the vendor. A refused cancel leaves the utterance as it is."""
+        kind, now = type(event), trio.current_time()
+        if self._limiter.allowed_at(kind, now) <= now:
+            self._limiter.count(kind, now)
+            return False
+        rate, code = self._dialect.rates[kind], self._dialect.fault_codes.get(Fault.RATE_LIMIT, "")
+        message = f"Rate limit exceeded: at most {rate.messages} of these in {rate.seconds:g} s"
+        goes_on = kind is CancelContext
+        details = {"context_id": event.context_id} if goes_on else {}
+        await self._peer.say(Failed(None if goes_on else event.context_id, code, message, details))
+        return True
+
     # --- contexts ----------------------------------------------------------------------------------------
 
     async def _begin(self, context_id: str, speak: Any) -> bool:
         """Starts a context's task, unless the account or the limit forbids it."""
-        most = self._profile.max_contexts
+        most = min(filter(None, (self._profile.max_contexts, self._dialect.max_contexts)), default=None)
         if self._profile.no_credit:
             await self._fail(context_id, Fault.QUOTA, NO_CREDIT)
         elif most is not None and len(self._scopes) >= most:
@@ -161,11 +214,33 @@ class Speaker:
         except EngineError as error:
             await self._fail(context_id, Fault.FAILED, str(error))
         finally:
-            del self._scopes[context_id]
-            self._turns.pop(context_id, None)
+            if self._scopes.get(context_id) is scope:
+                del self._scopes[context_id]
+            if turns := self._turns.pop(context_id, None):
+                turns.over.set()
 
-    async def _fail(self, context_id: str | None, fault: Fault, message: str) -> None:
-        await self._peer.say(Failed(context_id, self._dialect.fault_codes.get(fault, ""), message))
+    async def _cancel(self, context_id: str) -> None:
+        """Stops a context. Where the vendor confirms that, it is confirmed, and the configuration outlives it."""
+        turns, scope = self._turns.get(context_id), self._scopes.get(context_id)
+        if self._dialect.after_cancel == "audio":
+            return
+        if scope is not None:
+            scope.cancel()
+            if self._dialect.after_cancel == "end":
+                await self._peer.say(ContextFinished(context_id))
+        if not self._peer.protocol.allows(ContextCancelled, context_id):
+            return
+        if turns is not None:
+            await turns.over.wait()
+        await self._peer.say(ContextCancelled(context_id, turns.generation if turns else None))
+        if turns is not None:
+            again = OpenContext(context_id, None, turns.options)
+            self._peer.protocol.received(again)
+            await self._open(again)
+
+    async def _fail(self, context_id: str | None, fault: Fault, message: str, generation: str | None = None) -> None:
+        code = self._dialect.fault_codes.get(fault, "")
+        await self._peer.say(Failed(context_id, code, message, generation=generation))
 
     # --- whole texts -------------------------------------------------------------------------------------
 
@@ -174,16 +249,23 @@ class Speaker:
         await self._peer.say(ContextAccepted(request.context_id))
         last, index = await self._stream(request.context_id, request.text, request.options)
         await self._peer.say(ContextFinished(request.context_id, last, index))
+        if self._dialect.closes_after_context:
+            await self._peer.close(1000)
 
     # --- text bit by bit ---------------------------------------------------------------------------------
 
     async def _open(self, request: OpenContext) -> None:
+        if turns := self._turns.get(request.context_id):  # other options from here on
+            await self._pass_on(turns, turns.flush())
+            turns.options, turns.characters = request.options, 0
+            return
         try:
             self._dialect.wire_format(request.options)
         except ConfigurationError as error:
             await self._fail(request.context_id, Fault.INVALID, str(error))
             return
-        self._turns[request.context_id] = turns = _Turns(request.options)
+        cutter = SentenceCutter(self._dialect.max_text) if self._dialect.speaks_early else None
+        self._turns[request.context_id] = turns = _Turns(request.options, cutter)
         if not await self._begin(request.context_id, partial(self._speak_turns, request.context_id, turns)):
             del self._turns[request.context_id]
 
@@ -194,58 +276,92 @@ class Speaker:
         return self._turns[context_id]
 
     async def _add_text(self, context_id: str, text: str) -> None:
-        turns = self._turns_of(context_id)
+        if (turns := self._turns.get(context_id)) is None:
+            return  # it was refused when it was opened
         longest = self._dialect.max_text
         if turns.characters + len(text) > longest:
             self._scopes[context_id].cancel()
             await self._fail(context_id, Fault.TOO_LONG, f"Text too long: at most {longest} characters in a context")
             return
         turns.characters += len(text)
-        turns.text.append(text)
+        for sentence in turns.add(text):
+            await self._pass_on(turns, sentence)
+
+    async def _pass_on(self, turns: _Turns, text: str, *, ends_turn: bool = False) -> None:
+        """Hands a text to the context's task, in pieces where it says itself that the options change."""
+        segments = self._dialect.segments(text, turns.options)
+        turns.options = segments[-1][1]
+        for number, (segment, options) in enumerate(segments, 1):
+            ends = ends_turn and number == len(segments)
+            if segment.strip() or ends:
+                await turns.channel[0].send(_Part(segment, options, ends))
 
     async def _speak_turns(self, context_id: str, turns: _Turns) -> None:
         await self._peer.say(ContextAccepted(context_id))
-        async for text in turns.channel[1]:
-            if text is None:
+        async for part in turns.channel[1]:
+            if part is None:
                 await self._peer.say(ContextFinished(context_id))
                 if self._dialect.hangs_up(len(self._peer.protocol.contexts)):
                     await self._peer.close()
                 return
-            last, index = await self._stream(context_id, text, turns.options) if text.strip() else (b"", 0)
-            await self._peer.say(FlushCompleted(context_id, last, index))
+            await self._speak_part(context_id, turns, part)
+            turns.generation = None
+
+    async def _speak_part(self, context_id: str, turns: _Turns, part: _Part) -> None:
+        last, index = b"", 0
+        if part.text.strip():
+            turns.generation = str(uuid.uuid4())
+            try:
+                last, index = await self._stream(context_id, part.text, part.options, turns.generation)
+            except EngineError as error:
+                if not self._outlives_failure(context_id):
+                    raise
+                await self._fail(context_id, Fault.FAILED, str(error), turns.generation)
+                turns.generation = None
+        if part.ends_turn:
+            await self._peer.say(FlushCompleted(context_id, last, index, turns.generation))
+        elif turns.generation:
+            await self._peer.say(GenerationFinished(context_id, last, index, turns.generation))
+
+    def _outlives_failure(self, context_id: str) -> bool:
+        """True where a failure ends one generation and the vendor goes on with the others."""
+        state = self._peer.protocol.contexts[context_id]
+        return self._dialect.contexts[state].get(Failed) not in ENDED
 
     # --- audio -------------------------------------------------------------------------------------------
 
-    async def _stream(self, context_id: str, text: str, options: Any) -> tuple[bytes, int]:
+    async def _stream(
+        self, context_id: str, text: str, options: Any, generation: str | None = None
+    ) -> tuple[bytes, int]:
         """Speaks a text; gives what is left for the message of its end, and that message's index."""
         wire = self._dialect.wire_format(options)
-        raw = AudioFormat(wire.encoding, wire.sample_rate)
+        raw = AudioFormat(wire.encoding, wire.sample_rate, wire.channels)
         transcoder = Transcoder(AudioFormat("pcm_s16le", self._voice.sample_rate), raw)
         size = round(self._profile.chunk_seconds * raw.sample_rate) * raw.frame_bytes
         rest, index = bytearray(), 0
         language, speed = self._dialect.manner(options)
-        send = partial(self._send_audio, context_id, wire, text, options)
+        language = self._dialect.language_of(text) or language
+        extra = self._dialect.remarks(text, options)
+        send = partial(self._send_audio, wire, Audio(context_id, b"", extra=extra, generation=generation))
         async with self._voice.speak(text, language=language, speed=speed) as pieces:
             async for piece in pieces:
                 rest += transcoder.process(piece).tobytes()
                 while len(rest) > size:  # the last chunk is held back: it may travel with the end
-                    await send(bytes(rest[:size]), index)
+                    index = await send(bytes(rest[:size]), index)
                     del rest[:size]
-                    index += 1
         rest += transcoder.flush().tobytes()
         if rest and (self._profile.last_audio == "before_last" or index == 0 or not self._dialect.audio_in_last):
-            await send(bytes(rest), index)
-            return b"", index + 1
+            return b"", await send(bytes(rest), index)
         return (self._dialect.package(bytes(rest), wire, index) if rest else b""), index
 
-    async def _send_audio(
-        self, context_id: str, wire: AudioFormat, text: str, options: Any, samples: bytes, index: int
-    ) -> None:
-        extra = self._dialect.remarks(text, options) if index == 0 else {}
-        data = self._dialect.package(samples, wire, index)
-        await self._peer.say(Audio(context_id, data, index, extra))
+    async def _send_audio(self, wire: AudioFormat, first: Audio, samples: bytes, index: int) -> int:
+        """Sends one chunk, whose first message has this index; gives the index after its last."""
+        for piece in self._dialect.cut(self._dialect.package(samples, wire, index), index):
+            await self._peer.say(replace(first, data=piece, index=index, extra=first.extra if index == 0 else {}))
+            index += 1
         if self._profile.pace:
             await trio.sleep(len(samples) / wire.byte_rate / self._profile.pace)
+        return index
 
     async def _classify(self, audio: bytes) -> None:
         try:

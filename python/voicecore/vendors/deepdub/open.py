@@ -8,21 +8,16 @@ the frame that says `isFinished`.
 from __future__ import annotations
 
 import base64
-import struct
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from voicecore.audio import AudioFormat
 from voicecore.codec import AudioMessageScanner, decode_base64
 from voicecore.errors import (
     Base64Error,
     ConfigurationError,
-    InvalidRequestError,
     ProtocolError,
-    QuotaError,
-    RateLimitError,
 )
 from voicecore.events import (
     Audio,
@@ -37,8 +32,8 @@ from voicecore.events import (
     Unknown,
     VoiceClassified,
 )
-from voicecore.protocol import Dialect, Fault, Role, SessionState, dump_json, parse_json
-from voicecore.secret import Secret
+from voicecore.protocol import Fault, Role, SessionState, dump_json, parse_json
+from voicecore.vendors.deepdub.common import FORMATS, SAMPLE_RATES, Deepdub
 from voicecore.vendors.options import (
     expect_one_of,
     expect_range,
@@ -47,12 +42,7 @@ from voicecore.vendors.options import (
     without_unset,
 )
 
-SAMPLE_RATES = (8000, 16000, 22050, 24000, 32000, 36000, 44100, 48000)
-FORMATS = ("wav", "s16le", "mulaw", "mp3", "opus")
 ACTIONS = ("text-to-speech", "gender-classify")
-NATIVE_RATE = 48_000
-MULAW_RATE = 8_000
-WAV_HEADER_BYTES = 68
 MAX_SOUND = 2**20  # characters of base64: a second of audio takes 43 000
 MAX_TEXT = 50_000  # the vendor documents no limit; the longest that any vendor of ours takes
 
@@ -143,19 +133,14 @@ _FIELDS = {
 _SWITCHES = ("promptBoost", "superStretch", "realtime", "cleanAudio", "autoGain", "outputDiacritized", "enableLogging")
 
 
-class DeepdubOpen(Dialect):
+class DeepdubOpen(Deepdub):
     """The `/open` protocol. `binary_frames`: the SERVER sends audio messages as binary frames, as seen live."""
 
     name = "deepdub-open"
-    vendor = "deepdub"
-    kind = "tts"
     default_url = "wss://wsapi.deepdub.ai/open"
-    key_variable = "DEEPDUB_API_KEY"
-    url_variable = "DEEPDUB_URL"
     options = DeepdubOptions
     max_text = MAX_TEXT
     refuses_by_http = True
-    audio_in_last = True
     initial = SessionState.READY
     sessions: ClassVar = {
         SessionState.READY: {
@@ -164,52 +149,16 @@ class DeepdubOpen(Dialect):
             Failed: SessionState.READY,
         }
     }
-    errors: ClassVar = {
-        "RateLimit": RateLimitError,
-        "MaxExceeded": QuotaError,
-        "InsufficientCredits": QuotaError,
-        "InvalidInput": InvalidRequestError,
-    }
     fault_codes: ClassVar = {
         Fault.INVALID: "InvalidInput",
         Fault.TOO_LONG: "InvalidInput",
         Fault.QUOTA: "InsufficientCredits",
         Fault.RATE_LIMIT: "RateLimit",
     }
-    error_texts: ClassVar = {"free tier quota exceeded": QuotaError}  # a trial key's refusal has no errorType
     _scanner = AudioMessageScanner(
         audio=("data",),
         fields=(("generationId",), ("index",), ("isFinished",), ("error",), ("diacritized",)),
     )
-
-    def __init__(self, *, binary_frames: bool = True) -> None:
-        self._binary_frames = binary_frames
-
-    def upgrade(self, url: str, key: Secret) -> tuple[str, dict[str, str]]:
-        return url, {"x-api-key": key.reveal()}
-
-    def key_of(self, query: Mapping[str, str], headers: Mapping[str, str]) -> str | None:
-        return headers.get("x-api-key") or query.get("x-api-key")
-
-    def options_for(self, options: DeepdubOptions, output: AudioFormat | None) -> DeepdubOptions:
-        """Fills in the wire format that serves `output` best: the vendor's `wav` unless mu-law is wanted."""
-        kind, rate = options.format, options.sample_rate
-        if kind is None:
-            kind = "mulaw" if output and output.encoding == "mulaw" and output.sample_rate == MULAW_RATE else "wav"
-        if rate is None and output is not None:
-            rate = min((r for r in SAMPLE_RATES if r >= output.sample_rate), default=NATIVE_RATE)
-        return replace(options, format=kind, sample_rate=rate)
-
-    def wire_format(self, options: DeepdubOptions) -> AudioFormat:
-        match options.format or "wav":
-            case "mulaw":
-                return AudioFormat("mulaw", options.sample_rate or MULAW_RATE)
-            case "s16le":
-                return AudioFormat("pcm_s16le", options.sample_rate or NATIVE_RATE)
-            case "wav":
-                return AudioFormat("pcm_s16le", options.sample_rate or NATIVE_RATE, container="wav")
-            case other:
-                raise ConfigurationError(f"format: expected wav, s16le or mulaw, got {other!r}: not decoded yet")
 
     def decode(self, payload: bytes, *, text: bool, role: Role) -> Event:
         if role is Role.SERVER:
@@ -254,30 +203,13 @@ class DeepdubOpen(Dialect):
     def manner(self, options: DeepdubOptions) -> tuple[str, float]:
         return options.locale, options.tempo or 1.0
 
-    def remarks(self, text: str, options: DeepdubOptions) -> Mapping[str, Any]:
-        return {"diacritized": text} if options.output_diacritized else {}
-
-    def package(self, samples: bytes, wire: AudioFormat, index: int) -> bytes:
-        return wav_header(wire.sample_rate, len(samples)) + samples if wire.container == "wav" else samples
-
     def _frame(
         self, context_id: str, data: bytes, index: int | None, extra: Mapping[str, Any], *, finished: bool
     ) -> str | bytes:
         sound = base64.b64encode(data).decode()
         body = {"generationId": context_id, "data": sound, "isFinished": finished, **extra}
         message = dump_json({**without_unset({"index": index}), **body})
-        return message.encode() if self._binary_frames else message
-
-
-def wav_header(sample_rate: int, data_bytes: int) -> bytes:
-    """The vendor's 68-byte header: RIFF, a WAVE_FORMAT_EXTENSIBLE `fmt ` of 40 bytes, `data` with its size at 0x40.
-
-    The layout is inferred from the two constants in the vendor's clients (0x44 and 0x40).
-    """
-    pcm_guid = struct.pack("<H", 1) + bytes.fromhex("000000001000800000aa00389b71")
-    extensible = struct.pack("<HHIIHHHHI", 0xFFFE, 1, sample_rate, sample_rate * 2, 2, 16, 22, 16, 4) + pcm_guid
-    riff = struct.pack("<4sI4s", b"RIFF", WAV_HEADER_BYTES - 8 + data_bytes, b"WAVE")
-    return riff + struct.pack("<4sI", b"fmt ", 40) + extensible + struct.pack("<4sI", b"data", data_bytes)
+        return self._framed(message)
 
 
 def _request(message: Mapping[str, Any]) -> Event:

@@ -108,8 +108,8 @@ class SixtydbSttOptions:
         expect_range("min_speakers", self.min_speakers, 1, 100, whole=True)
         expect_range("max_speakers", self.max_speakers, 1, 100, whole=True)
         expect_range("no_speech_threshold", self.no_speech_threshold, 0, 1)
-        expect_one_of("audio_frames", self.audio_frames, ("auto", "binary", "json"))
-        expect_range("trailing_silence", self.trailing_silence, 0, 10)
+        expect_one_of("audio_frames", str(self.audio_frames), ("auto", "binary", "json"))
+        expect_range("trailing_silence", "nothing" if self.trailing_silence is None else self.trailing_silence, 0, 10)
         if self.encoding == "mulaw" and self.sample_rate not in (None, 8000):
             raise ConfigurationError(f"sample_rate: expected 8000 for mulaw, got {self.sample_rate}")
 
@@ -221,6 +221,7 @@ class SixtydbStt(SixtydbSocket):
         "STT_CONCURRENCY_LIMIT": RateLimitError,
     }
     fault_codes: ClassVar = {Fault.INVALID: "INVALID_REQUEST", Fault.QUOTA: "INSUFFICIENT_CREDITS"}
+    nothing_heard: ClassVar = {"processing_mode": "speech_end_no_result"}
 
     def __init__(self, *, boolean_envelope: bool = False, connected_first: bool = False) -> None:
         super().__init__(boolean_envelope=boolean_envelope)

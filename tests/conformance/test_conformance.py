@@ -1,0 +1,15 @@
+"""The conformance suite over every dialect: one that is in DIALECTS is enrolled."""
+
+from __future__ import annotations
+
+import pytest
+
+from voicecore.testing import conformance_cases
+from voicecore.vendors import DIALECTS
+
+CASES = [case for dialect in DIALECTS for case in conformance_cases(dialect)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_conformance(case):
+    case.run()
