@@ -19,6 +19,7 @@ SANS_IO = [
     "voicecore.audio",
     "voicecore.codec",
     "voicecore.connection",
+    "voicecore.content",
     "voicecore.deadlines",
     "voicecore.errors",
     "voicecore.events",

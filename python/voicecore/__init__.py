@@ -29,6 +29,7 @@ from voicecore.errors import TlsError as TlsError
 from voicecore.errors import VendorError as VendorError
 from voicecore.errors import VendorUnavailableError as VendorUnavailableError
 from voicecore.errors import VoicecoreError as VoicecoreError
+from voicecore.events import FormatMismatch as FormatMismatch
 from voicecore.events import Transcript as Transcript
 from voicecore.reconnect import AudioGap as AudioGap
 from voicecore.reconnect import Reconnect as Reconnect

@@ -228,8 +228,7 @@ class Talk:
             case LeaveContext():
                 self.connection.leave(context_id, self.wire.now)
             case _:
-                rate = self.dialect.wire_format(self.options).byte_rate
-                self.connection.send(event, self.wire.now, byte_rate=rate)
+                self.connection.send(event, self.wire.now, byte_rate=self.dialect.byte_rate(self.options))
         self.wire.exchange()
         self.listen()
         if len(self.heard) > before:
