@@ -6,6 +6,7 @@ from voicecore import AudioFormat, codec, connect_stt, connect_tts
 from voicecore import codec as codec
 from voicecore.audio import AudioChunk as AudioChunk
 from voicecore.audio import AudioFormat as AudioFormat
+from voicecore.content import FormatMismatch as FormatMismatch
 from voicecore.deadlines import Deadlines as Deadlines
 from voicecore.errors import AuthError as AuthError
 from voicecore.errors import Base64Error as Base64Error
@@ -29,7 +30,6 @@ from voicecore.errors import TlsError as TlsError
 from voicecore.errors import VendorError as VendorError
 from voicecore.errors import VendorUnavailableError as VendorUnavailableError
 from voicecore.errors import VoicecoreError as VoicecoreError
-from voicecore.events import FormatMismatch as FormatMismatch
 from voicecore.events import Transcript as Transcript
 from voicecore.reconnect import AudioGap as AudioGap
 from voicecore.reconnect import Reconnect as Reconnect

@@ -6,8 +6,11 @@ certain what that is: bare samples pass at once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from voicecore.audio import AudioFormat, Encoding
 from voicecore.codec import detect
+from voicecore.events import Event
 
 # Bytes that may be held back; then the vendor is taken at his word.
 LONGEST_HEAD = 4096  # a container's header, or the tag before an MP3
@@ -15,6 +18,15 @@ TWO_MP3_FRAMES = 2 * 1441  # one may be chance
 
 _MARKS = (b"RIFF", b"OggS", b"ID3")
 _OWN_MARKS: dict[Encoding, bytes] = {"opus": b"OggS", "mp3": b"ID3"}
+
+
+@dataclass(frozen=True, slots=True)
+class FormatMismatch(Event):
+    """A warning: the audio of a context is not what the vendor said. It is decoded as what it is, `found`."""
+
+    context_id: str
+    declared: AudioFormat
+    found: AudioFormat
 
 
 class ContentCheck:

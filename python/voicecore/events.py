@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from voicecore.audio import AudioFormat
 from voicecore.errors import VoicecoreError
 from voicecore.secret import Secret
 
@@ -386,18 +385,6 @@ class ServerReady(ServerEvent):
 
     details: Mapping[str, Any] = field(default_factory=dict)
     assumed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FormatMismatch(Event):
-    """A warning, found on our side: the audio of a context is not what the vendor said that it is.
-
-    It is decoded as what it is: `found`, by its first bytes.
-    """
-
-    context_id: str
-    declared: AudioFormat
-    found: AudioFormat
 
 
 @dataclass(frozen=True, slots=True)

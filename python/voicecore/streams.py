@@ -14,14 +14,13 @@ import numpy as np
 
 from voicecore.audio import AudioChunk, AudioFormat
 from voicecore.codec import Transcoder
-from voicecore.content import ContentCheck
+from voicecore.content import ContentCheck, FormatMismatch
 from voicecore.events import (
     Audio,
     AudioFault,
     ContextFinished,
     Event,
     FlushCompleted,
-    FormatMismatch,
     GenerationFinished,
 )
 from voicecore.inbox import Received

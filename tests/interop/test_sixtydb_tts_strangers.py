@@ -205,7 +205,7 @@ async def test_a_socket_may_also_end_with_any_context_that_is_closed():
     [
         ({"audio_encoding": "LINEAR16", "sample_rate_hertz": 44100}, "Unsupported sample_rate_hertz: 44100"),
         ({"audio_encoding": "FLAC"}, "audio_encoding"),
-        ({"audio_encoding": "OGG_OPUS", "sample_rate_hertz": 24000}, "OGG_OPUS"),
+        ({"audio_encoding": "OGG_OPUS", "sample_rate_hertz": 48000}, "Unsupported sample_rate_hertz: 48000"),
     ],
 )
 async def test_a_refused_context_is_named_and_costs_the_others_nothing(emulator, config, words):
