@@ -262,7 +262,8 @@ async def _try_formats(run: Run, emulator: Emulator, stage: _Stage) -> None:
         name, offered = dialect.name, len(dialect.offers)
         try:
             with stage.task(f"{name} speaks in {offered} formats", total=offered, unit="formats") as advance:
-                cells = await matrix.try_every_format(dialect, emulator.urls[name], KEY, run.sentence, advance)
+                async with connect_tts(dialect.vendor, api_key=KEY, url=emulator.urls[name]) as tts:
+                    cells = await matrix.try_every_format(tts, run.sentence, advance)
         except (VoicecoreError, BaseExceptionGroup) as error:
             run.problems.append(f"{name}: {_known(error)}")
             continue

@@ -13,8 +13,7 @@ import numpy as np
 from voicecore.audio import AudioFormat
 from voicecore.codec import resample
 from voicecore.errors import VoicecoreError
-from voicecore.protocol import Dialect
-from voicecore.session import TTS, connect_tts
+from voicecore.session import TTS
 from voicecore.streams import Metrics
 
 REFERENCE = AudioFormat("pcm_s16le", 48_000)
@@ -52,21 +51,18 @@ class Cell:
         return not self.problem
 
 
-async def try_every_format(
-    dialect: type[Dialect], url: str, key: str, sentence: str, advance: Callable[[float], None]
-) -> list[Cell]:
+async def try_every_format(tts: TTS, sentence: str, advance: Callable[[float], None] = lambda more: None) -> list[Cell]:
     """The row of one vendor. `advance` is called with 1 for each format."""
     cells = []
-    async with connect_tts(dialect.name, api_key=key, url=url) as tts:
-        expected, _ = await _spoken(tts, sentence, REFERENCE, None)
-        for asked, options in dialect.offers.items():
-            cell = Cell(dialect.name, asked, tts.dialect.wire_format(options))
-            cells.append(cell)
-            try:
-                await _try(cell, tts, sentence, options, expected)
-            except VoicecoreError as error:
-                cell.problem = str(error)
-            advance(1)
+    expected, _ = await _spoken(tts, sentence, REFERENCE, None)
+    for asked, options in tts.dialect.offers.items():
+        cell = Cell(tts.dialect.name, asked, tts.dialect.wire_format(options))
+        cells.append(cell)
+        try:
+            await _try(cell, tts, sentence, options, expected)
+        except VoicecoreError as error:
+            cell.problem = str(error)
+        advance(1)
     return cells
 
 
@@ -93,11 +89,11 @@ def compare(got: Any, expected: Any, rate: int) -> tuple[float, float]:
     one, other = (np.fft.rfft(np.asarray(samples, np.float64), size) for samples in (got, expected))
     products = np.fft.irfft(one * np.conj(other), size)
     at = int(np.argmax(products))
-    energy = np.sqrt(sum_of_squares(got) * sum_of_squares(expected))
+    energy = np.sqrt(_sum_of_squares(got) * _sum_of_squares(expected))
     return (at if at < size // 2 else at - size) / rate, float(products[at] / energy)
 
 
-def sum_of_squares(samples: Any) -> float:
+def _sum_of_squares(samples: Any) -> float:
     return float(np.sum(np.square(samples, dtype=np.float64)))
 
 

@@ -42,7 +42,7 @@ from voicecore.events import (
     VoiceClassified,
 )
 from voicecore.limits import RateLimiter
-from voicecore.protocol import ENDED, UNCONFIRMED, Fault
+from voicecore.protocol import ENDED, UNCONFIRMED, Coding, Fault
 from voicecore.sentences import SentenceCutter
 
 NO_CREDIT = "Account has insufficient credits"
@@ -334,9 +334,10 @@ class Speaker:
         self, context_id: str, text: str, options: Any, generation: str | None = None
     ) -> tuple[bytes, int]:
         """Speaks a text; gives what is left for the message of its end, and that message's index."""
-        wire = self._dialect.wire_format(options)
-        coding, seconds = self._dialect.coding(options), self._profile.chunk_seconds
-        chunks, index = chunks_of(self._voice.sample_rate, wire, coding, seconds), 0
+        wire, coding = self._dialect.wire_format(options), self._dialect.coding(options)
+        if any(fault.name == "mislabel" for fault in self._profile.faults):
+            wire, coding = AudioFormat("mp3", wire.sample_rate), Coding()
+        chunks, index = chunks_of(self._voice.sample_rate, wire, coding, self._profile.chunk_seconds), 0
         language, speed = self._dialect.manner(options)
         language = self._dialect.language_of(text) or language
         extra = self._dialect.remarks(text, options)

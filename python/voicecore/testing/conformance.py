@@ -164,6 +164,7 @@ def whole_life(make: Make) -> None:
 def every_format(make: Make) -> None:
     """Whatever the caller's format is, and whichever of the vendor's is asked for, both ends mean the same one and the
     audio comes through."""
+    assert make().offers or make().kind == "stt", "no format is offered"
     wanted = [{"wanted": AudioFormat(encoding, rate)} for encoding, rate in product(CALLERS, RATES)]
     for asked_for in [*wanted, *({"options": options} for options in make().offers.values())]:
         talk = life(make, **asked_for)
