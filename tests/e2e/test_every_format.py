@@ -45,7 +45,7 @@ async def test_a_fault_in_one_format_is_found(monkeypatch):
             case "pcm_s16le", 16_000:
                 return bytes(320) * (index == 0) + samples  # late
             case "alaw", _:
-                return genuine(self, samples, replace(wire, container="wav", encoding="pcm_s16le"), 0)  # not what was said
+                return genuine(self, samples, replace(wire, container="wav", encoding="pcm_s16le"), 0)  # mislabelled
         return genuine(self, samples, wire, index)
 
     genuine = VachanaTts.package

@@ -28,7 +28,7 @@ HEADER_SEARCH_BYTES = 2**20  # a `data` chunk behind more than this is not check
 DETECT_BYTES = 4 * 2**20  # an MP3 whose ID3 tag (a picture) is longer is not recognised
 STANDARD = Path("-")
 
-_TAGS = {"pcm_s16le": 1, "pcm_f32le": 3, "alaw": 6, "mulaw": 7}
+_TAGS = {"pcm_s16le": 1, "pcm_s24le": 1, "pcm_s32le": 1, "pcm_f32le": 3, "alaw": 6, "mulaw": 7}
 
 
 # --- reading ---------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ class AudioWriter:
         self.bytes_written = 0
         self._raw = raw
         self._file: Any = None
-        _check_writable(path)
+        check_writable(path)
 
     @property
     def seconds(self) -> float:
@@ -269,7 +269,7 @@ def standard_output() -> BinaryIO | io.FileIO:
     return io.FileIO(descriptor, "wb", closefd=False)
 
 
-def _check_writable(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """A wrong path is better found before a vendor is paid."""
     if path == STANDARD:
         return

@@ -184,9 +184,9 @@ def chunks_of(in_rate: int, wire: AudioFormat, coding: Coding, seconds: float) -
     """What turns mono samples at `in_rate` into messages of about `seconds` in a vendor's format."""
     voice = AudioFormat("pcm_s16le", in_rate)
     if not wire.is_coded:
-        wide = wire.encoding in _WIDTHS
+        wide = wire.encoding in WIDENERS
         raw = AudioFormat("pcm_f32le" if wide else wire.encoding, wire.sample_rate, wire.channels)
-        return SampleChunks(Transcoder(voice, raw), _WIDTHS.get(wire.encoding, bytes), seconds)
+        return SampleChunks(Transcoder(voice, raw), WIDENERS.get(wire.encoding, bytes), seconds)
     rate = encodable_rate(wire.encoding, wire.sample_rate)
     audio = AudioFormat(wire.encoding, rate, wire.channels, wire.container)
     transcoder = Transcoder(voice, AudioFormat("pcm_s16le", rate, wire.channels))
@@ -215,7 +215,7 @@ def _whole_numbers(samples: Any) -> npt.NDArray[np.int32]:
     return whole
 
 
-_WIDTHS: dict[Encoding, Callable[[Any], bytes]] = {
+WIDENERS: dict[Encoding, Callable[[Any], bytes]] = {
     "pcm_s24le": lambda samples: _whole_numbers(samples).view(np.uint8).reshape(-1, 4)[:, 1:].tobytes(),
     "pcm_s32le": lambda samples: _whole_numbers(samples).tobytes(),
 }
