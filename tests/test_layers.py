@@ -17,6 +17,7 @@ MODULES = {
 }
 SANS_IO = [
     "voicecore.audio",
+    "voicecore.chat",
     "voicecore.codec",
     "voicecore.connection",
     "voicecore.content",
@@ -26,6 +27,7 @@ SANS_IO = [
     "voicecore.generations",
     "voicecore.inbox",
     "voicecore.protocol",
+    "voicecore.reconnect",
     "voicecore.secret",
     "voicecore.sentences",
     "voicecore.streams",
@@ -47,7 +49,15 @@ IO = {
 }
 CLOCKS = {"time", "datetime", "sched"}
 FILES = {"os", "pathlib", "tempfile", "shutil"}
-DRIVERS = {"voicecore.link", "voicecore.session", "voicecore.transport", "voicecore.emulator", "voicecore.cli"}
+DRIVERS = {
+    "voicecore.http_client",
+    "voicecore.link",
+    "voicecore.llm",
+    "voicecore.session",
+    "voicecore.transport",
+    "voicecore.emulator",
+    "voicecore.cli",
+}
 
 
 def imports_of(source: str, module: str, *, package: bool) -> set[str]:
