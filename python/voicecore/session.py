@@ -68,7 +68,7 @@ def connect_tts(
     of the vendor waits or, with `on_limit="raise"`, raises `RateLimitError` with `retry_after`. A vendor that serves
     one utterance at a time on a connection gets up to `max_connections` of them; further requests wait for a free
     one. A connection that is lost is opened again as `reconnect` says, and a request that got no audio yet is sent
-    again; one that did never is. `on_event` is called with each `Reconnecting` and `Reconnected`.
+    again; one that did never is. `on_event` is called with each `Reconnecting`, `Reconnected` and `FormatMismatch`.
 
     Raises `ConfigurationError` (a `ValueError`) at once for a missing key or a bad argument. Entering connects, and
     raises `AuthError`, `ConnectionFailedError`, `TlsError` or `DeadlineError`; cancelling that leaves nothing behind.
@@ -212,7 +212,7 @@ class _Session:
                 return link
 
     def report(self, event: Event) -> None:
-        """Tells the caller what the session does on its own."""
+        """Tells the caller what the session does on its own, and what it was surprised by."""
         if self._settings.again.on_event is not None:
             self._settings.again.on_event(event)
 
