@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hypothesis
 import pytest
+from support.fault_matrix import pytest_addoption as pytest_addoption
+from support.fault_matrix import pytest_configure as pytest_configure
 from support.scripted import vendor as vendor
+from support.systems import emulate as emulate
 
 # The same examples on every run, however slow the machine is at that moment.
 hypothesis.settings.register_profile(

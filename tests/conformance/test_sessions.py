@@ -8,19 +8,15 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import trio
+from support.systems import EVERY, OTHER, PCM, STT, TEXT, TTS, client_tasks, connect, noise, recognised, said
 
 import voicecore
 from voicecore import AudioFormat
 from voicecore.codec import Transcoder
-from voicecore.emulator import Profile, run_emulator
 from voicecore.events import Failed
 from voicecore.protocol import Fault
 from voicecore.vendors import DIALECTS, find_dialect
 
-TTS = [pytest.param(dialect, id=dialect.name) for dialect in DIALECTS if dialect.kind == "tts"]
-STT = [pytest.param(dialect, id=dialect.name) for dialect in DIALECTS if dialect.kind == "stt"]
-EVERY = [pytest.param(dialect, id=dialect.name) for dialect in DIALECTS]
-PCM = AudioFormat("pcm_s16le", 16_000)
 OUTPUTS = [
     PCM,
     AudioFormat("pcm_s16le", 24_000),
@@ -29,39 +25,6 @@ OUTPUTS = [
     AudioFormat("mulaw", 8_000),
 ]
 INPUTS = [PCM, AudioFormat("mulaw", 8_000), AudioFormat("pcm_s16le", 48_000, channels=2)]
-TEXT = "Hello there, how are you? I am well. "
-OTHER = "Quite another sentence is said here."
-
-
-@pytest.fixture
-async def emulate(nursery):
-    """Starts an emulator: `await emulate(**profile)`."""
-
-    async def start(**choices) -> object:
-        return await nursery.start(serve, Profile(**choices))
-
-    async def serve(profile, task_status):
-        async with run_emulator(profile, voice="tone", ears="none") as emulator:
-            task_status.started(emulator)
-            await trio.sleep_forever()
-
-    return start
-
-
-def connect(dialect, emulator, key: str = "any", **arguments):
-    connecting = voicecore.connect_tts if dialect.kind == "tts" else voicecore.connect_stt
-    url = emulator.urls[dialect.name]
-    return connecting(dialect.vendor, api_key=key, url=url, open_stream=emulator.open_stream, **arguments)
-
-
-async def said(tts, text: str = TEXT, output: AudioFormat | None = PCM) -> np.ndarray:
-    async with tts.synthesize(text, output=output) as speech:
-        chunks = [chunk async for chunk in speech]
-    assert [chunk.sequence for chunk in chunks] == list(range(len(chunks)))
-    assert {chunk.context_id for chunk in chunks} == {speech.context_id}
-    return np.concatenate([chunk.samples for chunk in chunks])
-
-
 async def turn(context) -> np.ndarray:
     return np.concatenate([chunk.samples async for chunk in context])
 
@@ -236,16 +199,6 @@ async def after_the_end(speech) -> None:
         pass
 
 
-def client_tasks() -> int:
-    """The tasks of the sessions in this process, the emulator's aside."""
-    todo, found = [trio.lowlevel.current_root_task()], 0
-    while todo:
-        task = todo.pop()
-        found += task.name.startswith("voicecore.") and not task.name.startswith("voicecore.emulator")
-        todo += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
-    return found
-
-
 @pytest.mark.parametrize("dialect", TTS)
 @pytest.mark.parametrize("when", [before_it_says_anything, after_a_chunk, after_the_end])
 @pytest.mark.parametrize("kind", ["synthesize", "context"])
@@ -298,23 +251,6 @@ async def test_the_vendors_limits_are_kept_by_waiting_or_raising(dialect, emulat
 
 
 # --- speech to text --------------------------------------------------------------------------------------
-
-
-def noise(seconds: float, form: AudioFormat) -> bytes:
-    generator = np.random.default_rng(7)
-    size = round(seconds * form.sample_rate) * form.frame_bytes
-    return generator.integers(0, 256, size, np.uint8).tobytes()
-
-
-async def recognised(stt, form: AudioFormat = PCM) -> list[object]:
-    async with stt.stream(input=form, include_events=True) as stream:
-        audio, size = noise(1.0, form), 333 * form.frame_bytes
-        for at in range(0, len(audio), size):
-            await stream.send(audio[at : at + size])
-        await stream.finish()
-        events = [event async for event in stream]
-    assert stream.summary is not None
-    return events
 
 
 @pytest.mark.parametrize("dialect", STT)
