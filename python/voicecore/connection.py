@@ -84,6 +84,7 @@ SESSION = ""
 MAX_MESSAGE_BYTES = 16 * 2**20
 MAX_UNREAD_EVENTS = 100  # of the session itself, for text-to-speech
 MAX_CONTEXTS = 1000  # open at once on one socket
+MAX_ABANDONED = 4  # cancelled contexts that the vendor goes on with, on one socket: many vendors serve five at once
 MAX_ECHO_BYTES = 16 * 2**10  # messages up to this length are searched for the key, which a vendor may echo
 MAX_OUTGOING_BYTES = 64 * 2**10  # above it `can_send` is false and the driver lets the sender wait
 TERMINAL_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
@@ -171,9 +172,11 @@ class Connection:
 
     @property
     def retired(self) -> bool:
-        """True once the socket has served as many requests as one socket should."""
+        """True once the socket has served as many requests as one socket should, or the vendor is busy on it with what
+        nobody wants any more."""
         most = self.protocol.dialect.max_requests
-        return most is not None and self.requests >= most
+        abandoned = sum(state is ContextState.CANCELLED for state in self.protocol.contexts.values())
+        return abandoned >= MAX_ABANDONED or (most is not None and self.requests >= most)
 
     @property
     def idle(self) -> bool:

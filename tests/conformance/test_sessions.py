@@ -25,6 +25,8 @@ OUTPUTS = [
     AudioFormat("mulaw", 8_000),
 ]
 INPUTS = [PCM, AudioFormat("mulaw", 8_000), AudioFormat("pcm_s16le", 48_000, channels=2)]
+
+
 async def turn(context) -> np.ndarray:
     return np.concatenate([chunk.samples async for chunk in context])
 
@@ -52,6 +54,8 @@ async def test_the_emulator_serves_every_dialect_on_the_vendors_path(dialect, em
 # --- keys ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(1)
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("dialect", EVERY)
 @pytest.mark.parametrize("refusal", ["vendor", "http", "in_band", "silent"])
 async def test_a_bad_key_is_an_auth_error(dialect, refusal, emulate, autojump_clock):
@@ -72,6 +76,7 @@ async def use(session) -> None:
             await trio.sleep(1)
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("dialect", EVERY)
 async def test_an_account_without_credit_is_the_vendors_error(dialect, emulate, autojump_clock):
     emulator = await emulate(no_credit=True)
@@ -85,6 +90,8 @@ async def test_an_account_without_credit_is_the_vendors_error(dialect, emulate, 
 # --- text to speech --------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(19)
+@pytest.mark.fault(25)
 @pytest.mark.parametrize("dialect", TTS)
 async def test_every_output_format_is_the_same_speech_however_it_is_cut(dialect, emulate, autojump_clock):
     spoken = {}
@@ -113,6 +120,7 @@ async def test_the_vendors_own_bytes_are_the_same_speech(dialect, emulate, autoj
         assert np.array_equal(decoded, await said(tts, output=AudioFormat("pcm_s16le", wire.sample_rate)))
 
 
+@pytest.mark.fault(15)
 @pytest.mark.parametrize("dialect", TTS)
 async def test_several_at_once_never_mix(dialect, emulate, autojump_clock):
     emulator = await emulate(chunk_seconds=0.02, pace=10)
@@ -165,6 +173,7 @@ async def test_a_context_speaks_the_same_however_its_text_is_cut(dialect, emulat
     assert min(len(samples) for samples in turns[0]) > PCM.sample_rate
 
 
+@pytest.mark.fault(15)
 @pytest.mark.parametrize("dialect", TTS)
 async def test_contexts_at_once_never_mix(dialect, emulate, autojump_clock):
     emulator = await emulate(chunk_seconds=0.02, pace=10)
@@ -199,6 +208,8 @@ async def after_the_end(speech) -> None:
         pass
 
 
+@pytest.mark.fault(14)
+@pytest.mark.fault(15)
 @pytest.mark.parametrize("dialect", TTS)
 @pytest.mark.parametrize("when", [before_it_says_anything, after_a_chunk, after_the_end])
 @pytest.mark.parametrize("kind", ["synthesize", "context"])
@@ -222,6 +233,7 @@ async def test_a_cancel_leaves_no_task_and_the_next_is_served(dialect, when, kin
     assert client_tasks() == 0
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("dialect", TTS)
 async def test_text_over_the_limit_is_refused_at_once(dialect, emulate, autojump_clock):
     emulator = await emulate()
@@ -234,6 +246,7 @@ async def test_text_over_the_limit_is_refused_at_once(dialect, emulate, autojump
             tts.synthesize("x", options=object())
 
 
+@pytest.mark.fault(6)
 @pytest.mark.parametrize("dialect", [case for case in TTS if case.values[0].rates])
 async def test_the_vendors_limits_are_kept_by_waiting_or_raising(dialect, emulate, autojump_clock):
     kind, rate = next(iter(dialect.rates.items()))
@@ -277,6 +290,7 @@ async def test_recognitions_run_at_once(dialect, emulate, autojump_clock):
     assert next(numbers) == 3
 
 
+@pytest.mark.fault(14)
 @pytest.mark.parametrize("dialect", STT)
 async def test_a_recognition_that_is_left_leaves_no_task(dialect, emulate, autojump_clock):
     emulator = await emulate()
