@@ -17,6 +17,7 @@ MODULES = {
 }
 SANS_IO = [
     "voicecore.audio",
+    "voicecore.chat",
     "voicecore.codec",
     "voicecore.connection",
     "voicecore.deadlines",
@@ -25,6 +26,7 @@ SANS_IO = [
     "voicecore.generations",
     "voicecore.inbox",
     "voicecore.protocol",
+    "voicecore.reconnect",
     "voicecore.secret",
     "voicecore.sentences",
     "voicecore.streams",
@@ -46,7 +48,15 @@ IO = {
 }
 CLOCKS = {"time", "datetime", "sched"}
 FILES = {"os", "pathlib", "tempfile", "shutil"}
-DRIVERS = {"voicecore.link", "voicecore.session", "voicecore.transport", "voicecore.emulator", "voicecore.cli"}
+DRIVERS = {
+    "voicecore.http_client",
+    "voicecore.link",
+    "voicecore.llm",
+    "voicecore.session",
+    "voicecore.transport",
+    "voicecore.emulator",
+    "voicecore.cli",
+}
 
 
 def imports_of(source: str, module: str, *, package: bool) -> set[str]:

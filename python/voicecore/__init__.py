@@ -1,11 +1,15 @@
 """voicecore: a Rust audio codec core, and every voice vendor's streaming protocol on trio.
 
-from voicecore import AudioFormat, codec, connect_stt, connect_tts
+from voicecore import AudioFormat, codec, connect_llm, connect_stt, connect_tts
 """
 
 from voicecore import codec as codec
 from voicecore.audio import AudioChunk as AudioChunk
 from voicecore.audio import AudioFormat as AudioFormat
+from voicecore.chat import ChatDelta as ChatDelta
+from voicecore.chat import ToolCall as ToolCall
+from voicecore.chat import Usage as Usage
+from voicecore.deadlines import ChatDeadlines as ChatDeadlines
 from voicecore.deadlines import Deadlines as Deadlines
 from voicecore.errors import AuthError as AuthError
 from voicecore.errors import Base64Error as Base64Error
@@ -30,6 +34,8 @@ from voicecore.errors import VendorError as VendorError
 from voicecore.errors import VendorUnavailableError as VendorUnavailableError
 from voicecore.errors import VoicecoreError as VoicecoreError
 from voicecore.events import Transcript as Transcript
+from voicecore.llm import LLM as LLM
+from voicecore.llm import connect_llm as connect_llm
 from voicecore.reconnect import AudioGap as AudioGap
 from voicecore.reconnect import Reconnect as Reconnect
 from voicecore.reconnect import Reconnected as Reconnected
@@ -41,6 +47,7 @@ from voicecore.session import connect_stt as connect_stt
 from voicecore.session import connect_tts as connect_tts
 from voicecore.vendors.deepdub import DeepdubOptions as DeepdubOptions
 from voicecore.vendors.deepdub import DeepdubStreamOptions as DeepdubStreamOptions
+from voicecore.vendors.sixtydb import SixtydbChatOptions as SixtydbChatOptions
 from voicecore.vendors.sixtydb import SixtydbSttOptions as SixtydbSttOptions
 from voicecore.vendors.sixtydb import SixtydbTtsOptions as SixtydbTtsOptions
 from voicecore.vendors.uplift import UpliftOptions as UpliftOptions
