@@ -200,7 +200,7 @@ async def tls_proxy(emulator: Emulator, nursery: trio.Nursery):
     return start
 
 
-@pytest.mark.fault(28, "every")
+@pytest.mark.fault(28, "tts", "stt")
 async def test_tls_is_verified(tls_proxy):
     authority, other = trustme.CA(), trustme.CA()
     trusting = ssl.create_default_context()
@@ -231,7 +231,7 @@ def self_signed() -> trustme.LeafCert:
     return trustme.LeafCert(secret, pem, [])
 
 
-@pytest.mark.fault(28, "every")
+@pytest.mark.fault(28, "tts", "stt")
 @pytest.mark.parametrize("kind", ["expired", "not yet valid", "self-signed"])
 async def test_a_certificate_that_is_no_good_is_refused(tls_proxy, kind):
     authority, now = trustme.CA(), datetime.now(tz=UTC)
@@ -247,7 +247,7 @@ async def test_a_certificate_that_is_no_good_is_refused(tls_proxy, kind):
         await connect(f"wss://localhost:{port}/open", ssl_context=trusting)
 
 
-@pytest.mark.fault(28, "every")
+@pytest.mark.fault(28, "tts", "stt")
 async def test_an_old_tls_is_refused(tls_proxy):
     authority = trustme.CA()
     trusting = ssl.create_default_context()

@@ -401,6 +401,26 @@ def heard(dialect, message: str | bytes, role: Role) -> Event | Exception | None
         return error
 
 
+COMPRESSED = {
+    "deepdub-open": voicecore.DeepdubOptions(format="mp3"),
+    "deepdub-ws": voicecore.DeepdubStreamOptions(format="mp3"),
+    "uplift": voicecore.UpliftOptions(format="MP3_22050_32"),
+    "uplift-socketio": voicecore.UpliftOptions(format="OGG_22050_16"),
+    "vachana-tts": voicecore.VachanaTtsOptions(container="mp3"),
+}
+
+
+@pytest.mark.fault(24)
+@pytest.mark.parametrize("dialect", [case for case in TTS if case.values[0].name in COMPRESSED])
+async def test_compressed_audio_is_refused_before_it_is_asked_for(dialect, emulate, autojump_clock):
+    """Nothing of it is decoded so far, so no garbage in it can be played or crash anything."""
+    emulator = await emulate()
+    async with connect(dialect, emulator) as tts:
+        with pytest.raises(voicecore.ConfigurationError, match=r"(?i)mp3|ogg"):
+            tts.synthesize(TEXT, options=COMPRESSED[dialect.name])
+        await work(tts)
+
+
 # --- numbers ---------------------------------------------------------------------------------------------
 
 NUMBERED = [case for case in TTS if case.values[0].vendor in ("deepdub", "uplift")]

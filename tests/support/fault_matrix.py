@@ -1,4 +1,4 @@
-"""The fault matrix: which tests show what a fault of the field does to each vendor's system; docs/faults.md is its page.
+"""The fault matrix: which tests show what a fault of the field does to each system; docs/faults.md is its page.
 
 `@pytest.mark.fault(8)` on a test that is parametrised by `dialect` covers that system. `@pytest.mark.fault(8, "tts")`
 covers the systems it names, or a kind of them, or "every": what is tested is then the same code for all of them.
@@ -14,7 +14,8 @@ import pytest
 
 from voicecore.vendors import DIALECTS
 
-KINDS = {dialect.name: dialect.kind for dialect in DIALECTS}  # a system that is enrolled there gets a column here
+# A dialect that is enrolled gets a column.
+KINDS: dict[str, str] = {dialect.name: dialect.kind for dialect in DIALECTS} | {"60db-llm": "llm"}
 
 FAULTS = {
     1: "the handshake is accepted and the key refused at once (1008)",
@@ -50,19 +51,28 @@ FAULTS = {
 }
 
 _PLAIN = "its messages carry no number, and TCP keeps their order"
-_NO_WAV = "its audio has no header"
+_NO_AUDIO = "text goes to and fro, and no audio"
 NOT_APPLICABLE: dict[tuple[int, str], str] = {
-    (11, "stt"): "nothing with audio comes from a recogniser; its transcripts are bounded with fault 26",
+    (11, "stt"): "a recogniser sends no audio, and what it says is text that is bounded in events",
+    (13, "llm"): "HTTP has no closing handshake",
     (16, "stt"): "a stream is a connection of its own: there are no contexts on it",
+    (16, "llm"): "a connection serves one chat at a time, and one that is left is closed",
     (17, "stt"): "audio is sent again on purpose: fault 18",
     (18, "tts"): "it sends texts and no audio: fault 17",
+    (18, "llm"): _NO_AUDIO,
     (21, "vachana-stt"): "its audio travels in binary frames",
+    (21, "llm"): _NO_AUDIO,
     (22, "60db-tts"): _PLAIN,
     (22, "vachana-tts"): _PLAIN,
     (22, "stt"): _PLAIN,
-    (23, "60db-tts"): _NO_WAV,
+    (22, "llm"): _PLAIN,
+    (23, "60db-tts"): "its audio has no header",
     (23, "stt"): "the caller says what format the audio has that goes up",
+    (23, "llm"): _NO_AUDIO,
+    (24, "60db-tts"): "it has no compressed format",
     (24, "stt"): "it is sent uncompressed audio",
+    (24, "llm"): _NO_AUDIO,
+    (25, "llm"): _NO_AUDIO,
 }
 
 
