@@ -62,6 +62,8 @@ async def test_a_client_that_chats_for_long_holds_no_more_than_at_first(autojump
                     await reply(llm)
                     await trio.sleep(60)
                 gc.collect()
+                emulator.chat.requests.clear()
+                gc.collect()
                 held.append(len(gc.get_objects()))
     assert held[1] - held[0] < 50
 
