@@ -10,6 +10,7 @@ from voicecore.vendors import DIALECTS
 # What the suite's checks show of the faults of docs/faults.md.
 FAULTS = {
     "close_at_every_place": (1, 29),
+    "close_behind_a_message_at_every_place": (29,),
     "silence_at_every_place": (7,),
     "goodbye_at_every_place": (13,),
     "cancel_at_every_place": (15,),
