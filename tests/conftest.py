@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import coverage
 import hypothesis
 import pytest
 from support.fault_matrix import pytest_addoption as pytest_addoption
@@ -14,6 +17,19 @@ hypothesis.settings.register_profile(
     "voicecore", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("voicecore")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Tests that go one way thousands of times are not measured: it would double their time and show nothing new."""
+    measuring = coverage.Coverage.current()
+    if measuring is None or item.get_closest_marker("unmeasured") is None:
+        return (yield)
+    measuring.stop()
+    try:
+        return (yield)
+    finally:
+        measuring.start()
 
 
 @pytest.fixture(autouse=True)

@@ -153,6 +153,7 @@ def ends_with_a_whole_frame(data: bytes) -> bool:
 
 @pytest.mark.fault(14)
 @pytest.mark.fault(29)
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("scenario", [everything, one_call])
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_cancelled_at_every_step_nothing_is_left_and_no_frame_is_cut(dialect, scenario):

@@ -4,35 +4,10 @@ from __future__ import annotations
 
 import ast
 from functools import cache
-from pathlib import Path
 
 import pytest
+from support.layers import MODULES, SANS_IO
 
-import voicecore
-
-ROOT = Path(voicecore.__file__).parent
-MODULES = {
-    ".".join(("voicecore", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
-    for path in ROOT.rglob("*.py")
-}
-SANS_IO = [
-    "voicecore.audio",
-    "voicecore.chat",
-    "voicecore.codec",
-    "voicecore.connection",
-    "voicecore.deadlines",
-    "voicecore.errors",
-    "voicecore.events",
-    "voicecore.generations",
-    "voicecore.inbox",
-    "voicecore.protocol",
-    "voicecore.reconnect",
-    "voicecore.secret",
-    "voicecore.sentences",
-    "voicecore.streams",
-    "voicecore.upgrade",
-    *(name for name in MODULES if name.startswith("voicecore.vendors")),
-]
 IO = {
     "trio",
     "asyncio",

@@ -23,7 +23,8 @@ FAULTS = {
 
 def marks_of(name: str, system: str) -> list[pytest.MarkDecorator]:
     faults = next((numbers for check, numbers in FAULTS.items() if name.endswith(check)), ())
-    return [pytest.mark.fault(number, system) for number in faults]
+    unmeasured = [pytest.mark.unmeasured] if name.endswith("every_split") else []
+    return [*(pytest.mark.fault(number, system) for number in faults), *unmeasured]
 
 
 CASES = [
