@@ -181,7 +181,7 @@ async def test_a_stalled_peer_ends_by_the_send_deadline(autojump_clock, nursery)
         async def aclose(self):
             await self.inner.aclose()
 
-    async with run_emulator(voice="tone", ears="none") as emulator:
+    async with here.hosted(run_emulator(voice="tone", ears="none")) as emulator:
 
         async def open_stream(url, ssl_context):
             return Stalled(await emulator.open_stream(url))
@@ -536,7 +536,7 @@ async def test_one_error_comes_out_as_itself(vendor, autojump_clock):
 
 async def test_nothing_outlives_the_block_wherever_it_is_cancelled(autojump_clock):
     """The whole road, cancelled at every fiftieth of a second of it, and once more after each checkpoint."""
-    async with run_emulator(Profile(pace=1.0), voice="tone", ears="none") as emulator:
+    async with here.hosted(run_emulator(Profile(pace=1.0), voice="tone", ears="none")) as emulator:
 
         async def road():
             async with tts(emulator.open_stream) as session:
@@ -560,13 +560,13 @@ async def test_nothing_outlives_the_block_wherever_it_is_cancelled(autojump_cloc
         await road()
         length = here.current_time() - began
         await here.settled()
-        tasks = trio.lowlevel.current_statistics().tasks_living
+        tasks = here.tasks_living()
         for step in range(int(length * 50) + 1):
             with here.move_on_after(step / 50) as scope:
                 await road()
             assert scope.cancelled_caught or step / 50 >= length
             await here.settled()
-            assert trio.lowlevel.current_statistics().tasks_living == tasks
+            assert here.tasks_living() == tasks
         await road()
 
 

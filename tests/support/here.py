@@ -44,6 +44,7 @@ __all__ = [
     "settled",
     "sleep",
     "sleep_until",
+    "tasks_living",
 ]
 
 
@@ -84,6 +85,12 @@ async def hosted(block: AbstractAsyncContextManager[Any]) -> AsyncIterator[Any]:
 async def settled() -> None:
     """Waits until every task of either runtime waits for something that is not there."""
     await on_trio(trio.testing.wait_all_tasks_blocked)
+
+
+def tasks_living() -> int:
+    """The tasks of both runtimes; a socket in memory has some of trio's, whoever holds it."""
+    own = len(asyncio.all_tasks()) if on_asyncio() else 0
+    return own + trio.lowlevel.current_statistics().tasks_living
 
 
 async def sleep_until(at: float) -> None:
