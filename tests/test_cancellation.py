@@ -181,6 +181,7 @@ def ends_with_a_whole_frame(data: bytes) -> bool:
     return True
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("kind", [CancelAt, CancelTaskAt, CancelTaskAfter])
 @pytest.mark.parametrize("scenario", [everything, one_call])
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)

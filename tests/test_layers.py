@@ -4,33 +4,10 @@ from __future__ import annotations
 
 import ast
 from functools import cache
-from pathlib import Path
 
 import pytest
+from support.layers import MODULES, SANS_IO
 
-import voicecore
-
-ROOT = Path(voicecore.__file__).parent
-MODULES = {
-    ".".join(("voicecore", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
-    for path in ROOT.rglob("*.py")
-}
-SANS_IO = [
-    "voicecore.audio",
-    "voicecore.codec",
-    "voicecore.connection",
-    "voicecore.deadlines",
-    "voicecore.errors",
-    "voicecore.events",
-    "voicecore.generations",
-    "voicecore.inbox",
-    "voicecore.protocol",
-    "voicecore.secret",
-    "voicecore.sentences",
-    "voicecore.streams",
-    "voicecore.upgrade",
-    *(name for name in MODULES if name.startswith("voicecore.vendors")),
-]
 IO = {
     "trio",
     "asyncio",
@@ -48,12 +25,13 @@ CLOCKS = {"time", "datetime", "sched"}
 FILES = {"os", "pathlib", "tempfile", "shutil"}
 # What the sessions are made of: written once, for any runtime.
 SHARED = [
-    *("voicecore.backend", "voicecore.link", "voicecore.names", "voicecore.recognition", "voicecore.session"),
+    *("voicecore.backend", "voicecore.link", "voicecore.recognition", "voicecore.session"),
     *("voicecore.speech", "voicecore.transport"),
 ]
 ON_TRIO = {"voicecore.trio_link", "voicecore.trio_backend", "voicecore.on_trio", "voicecore.nursery"}
 ON_ASYNCIO = {"voicecore.aio_link", "voicecore.aio_backend", "voicecore.aio"}
-DRIVERS = {"voicecore.emulator", "voicecore.cli", *SHARED, *ON_TRIO, *ON_ASYNCIO}
+APIS = {"voicecore.http_client", "voicecore.llm", "voicecore.emulator", "voicecore.cli"}
+DRIVERS = APIS | ON_TRIO | ON_ASYNCIO | set(SHARED)
 
 
 def imports_of(source: str, module: str, *, package: bool) -> set[str]:
@@ -134,7 +112,7 @@ def test_the_sessions_know_no_runtime(module):
 
 @pytest.mark.parametrize("module", sorted(ON_TRIO | ON_ASYNCIO))
 def test_a_runtime_knows_nothing_of_the_other(module):
-    other = {"asyncio", "anyio"} if module in ON_TRIO else {"trio", "anyio", "trio_websocket"}
+    other = {"asyncio"} if module in ON_TRIO else {"trio", "trio_websocket"}
     assert roots(reached(module)) & other == set()
     assert reached(module) & (ON_ASYNCIO if module in ON_TRIO else ON_TRIO) == set()
 
