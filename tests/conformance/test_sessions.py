@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-import trio
+from support import here
 from support.systems import EVERY, OTHER, PCM, STT, TEXT, TTS, client_tasks, connect, noise, recognised, said
 
 import voicecore
@@ -19,6 +19,7 @@ from voicecore.events import Failed
 from voicecore.protocol import Fault
 from voicecore.vendors import DIALECTS, find_dialect
 
+RUNTIMES = here.BOTH
 OUTPUTS = [
     PCM,
     AudioFormat("pcm_s16le", 24_000),
@@ -75,7 +76,7 @@ async def use(session) -> None:
         await said(session)
     else:
         async with session.stream():
-            await trio.sleep(1)
+            await here.sleep(1)
 
 
 @pytest.mark.fault(30)
@@ -156,7 +157,7 @@ async def test_several_at_once_never_mix(dialect, emulate, autojump_clock):
         async def speak(text):
             together.append((text, await said(tts, text)))
 
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
             for text in (TEXT, OTHER) * 3:
                 nursery.start_soon(speak, text)
     assert len(together) == 6
@@ -172,7 +173,7 @@ async def test_one_connection_is_enough_for_several_in_turn(dialect, emulate, au
         async def speak():
             spoken.append(await said(tts))
 
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(speak)
     assert all(np.array_equal(samples, spoken[0]) for samples in spoken) and len(spoken) == 3
@@ -213,14 +214,14 @@ async def test_contexts_at_once_never_mix(dialect, emulate, autojump_clock):
     async with connect(dialect, emulator) as tts:
         for text in (TEXT, OTHER):
             await converse(tts, text, text)
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
             for number, text in enumerate((TEXT, OTHER)):
                 nursery.start_soon(converse, tts, number, text)
     assert np.array_equal(spoken[0], spoken[TEXT]) and np.array_equal(spoken[1], spoken[OTHER])
 
 
 async def before_it_says_anything(speech) -> None:
-    await trio.lowlevel.checkpoint()
+    await here.sleep(0)
 
 
 async def after_a_chunk(speech) -> None:
@@ -250,7 +251,7 @@ async def test_a_cancel_leaves_no_task_and_the_next_is_served(dialect, when, kin
                     await speech.flush()
                 await when(speech)
             assert all(link.connection.idle for link in tts._links), "it was not cancelled"
-            await trio.sleep(100)
+            await here.sleep(100)
             tasks.append(client_tasks())
         assert np.array_equal(await said(tts), whole)
     assert max(tasks[4:]) <= max(tasks[:4])
@@ -281,10 +282,10 @@ async def test_the_vendors_limits_are_kept_by_waiting_or_raising(dialect, emulat
                 await said(tts, "Hi.")
         assert 0 < caught.value.retry_after <= rate.seconds
     async with connect(dialect, emulator) as tts:
-        began = trio.current_time()
+        began = here.current_time()
         for _ in range(rate.messages + 1):
             await said(tts, "Hi.")
-        assert trio.current_time() - began >= rate.seconds
+        assert here.current_time() - began >= rate.seconds
 
 
 # --- speech to text --------------------------------------------------------------------------------------
@@ -308,7 +309,7 @@ async def test_recognitions_run_at_once(dialect, emulate, autojump_clock):
         await recognised(stt)
         next(numbers)
 
-    async with connect(dialect, emulator) as stt, trio.open_nursery() as nursery:
+    async with connect(dialect, emulator) as stt, here.open_nursery() as nursery:
         for _ in range(3):
             nursery.start_soon(recognise, stt)
     assert next(numbers) == 3
@@ -320,12 +321,12 @@ async def test_a_recognition_that_is_left_leaves_no_task(dialect, emulate, autoj
     emulator = await emulate()
     async with connect(dialect, emulator) as stt:
         await recognised(stt)
-        await trio.sleep(100)
+        await here.sleep(100)
         before = client_tasks()
         for frames in range(3):
             async with stt.stream() as stream:
                 for _ in range(frames):
                     await stream.send(noise(0.1, PCM))
-        await trio.sleep(100)
+        await here.sleep(100)
         assert client_tasks() == before
         await recognised(stt)

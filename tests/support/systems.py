@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import trio
+from support import here
 
 import voicecore
 from voicecore import AudioFormat
@@ -28,7 +29,7 @@ async def emulate(nursery):
     """Starts an emulator: `await emulate(**profile)`."""
 
     async def start(**choices) -> object:
-        return await nursery.start(serve, Profile(**choices))
+        return await here.on_trio(nursery.start, serve, Profile(**choices))
 
     async def serve(profile, task_status):
         async with run_emulator(profile, voice="tone", ears="none") as emulator:
@@ -41,7 +42,7 @@ async def emulate(nursery):
 
 def connect(dialect, server, key: str = "any", **arguments):
     """A session with whoever is behind `server.open_stream`."""
-    connecting = voicecore.connect_tts if dialect.kind == "tts" else voicecore.connect_stt
+    connecting = here.connect_tts if dialect.kind == "tts" else here.connect_stt
     url = f"ws://localhost{dialect.path()}"
     return connecting(dialect.name, api_key=key, url=url, open_stream=server.open_stream, **arguments)
 
@@ -67,7 +68,7 @@ async def recognised(stt, form: AudioFormat = PCM, seconds: float = 1.0, pace: f
         for at in range(0, len(audio), size):
             await stream.send(audio[at : at + size])
             if pace:
-                await trio.sleep(size / form.byte_rate / pace)
+                await here.sleep(size / form.byte_rate / pace)
         await stream.finish()
         events = [event async for event in stream]
     assert stream.summary is not None
@@ -83,11 +84,11 @@ async def work(session) -> None:
 
 
 def client_tasks() -> int:
-    """The tasks of the sessions in this process, the emulator's aside."""
+    """The tasks of the sessions in this process, the emulator's aside; on asyncio those of their sockets in memory."""
     todo, found = [trio.lowlevel.current_root_task()], 0
     while todo:
         task = todo.pop()
-        found += task.name.startswith("voicecore.") and not task.name.startswith("voicecore.emulator")
+        found += task.name.startswith(("voicecore.", "support.guest.")) and ".emulator" not in task.name
         todo += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
     return found
 
