@@ -33,7 +33,7 @@ class Peer:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self._data = b""
+        self.read_ahead = b""
         head = self._until(b"\r\n\r\n").decode()
         fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
         key = next(value for name, value in fields.items() if name.lower() == "sec-websocket-key")
@@ -52,18 +52,18 @@ class Peer:
         data = self.sock.recv(2**16)
         if not data:
             raise ConnectionError("the client left before its first message")
-        self._data += data
+        self.read_ahead += data
 
     def _until(self, end: bytes) -> bytes:
-        while end not in self._data:
+        while end not in self.read_ahead:
             self._more()
-        found, self._data = self._data.split(end, 1)
+        found, self.read_ahead = self.read_ahead.split(end, 1)
         return found
 
     def _take(self, size: int) -> bytes:
-        while len(self._data) < size:
+        while len(self.read_ahead) < size:
             self._more()
-        taken, self._data = self._data[:size], self._data[size:]
+        taken, self.read_ahead = self.read_ahead[:size], self.read_ahead[size:]
         return taken
 
     def _message(self) -> bytes:
@@ -128,10 +128,11 @@ def listen(load: Load, peers: list[Peer]) -> None:
 
 
 def drain(peers: list[Peer], expected: int = 0) -> None:
-    """Reads and drops what comes; says goodbye to each client after so many bytes; ends when all are gone."""
-    selector, left = selectors.DefaultSelector(), dict.fromkeys((peer.sock for peer in peers), expected)
+    """Reads and drops what comes; after so many bytes says goodbye, and leaves when that is answered."""
+    selector, left = selectors.DefaultSelector(), {}
     for peer in peers:
-        if not expected:
+        left[peer.sock] = expected - len(peer.read_ahead)
+        if left[peer.sock] <= 0:
             peer.sock.sendall(GOODBYE)
         peer.sock.setblocking(False)
         selector.register(peer.sock, selectors.EVENT_READ)
@@ -144,13 +145,13 @@ def drain(peers: list[Peer], expected: int = 0) -> None:
                 continue
             except OSError:
                 size = 0
-            if not size:
+            if not size or left[sock] <= 0:
                 selector.unregister(sock)
                 sock.close()
                 del left[sock]
                 continue
             left[sock] -= size
-            if left[sock] <= 0 < left[sock] + size:
+            if left[sock] <= 0:
                 sock.sendall(GOODBYE)
 
 
