@@ -21,6 +21,8 @@ from voicecore.trio_link import TrioLink
 T = TypeVar("T")
 OpenStream = Callable[[str, ssl.SSLContext | None], Awaitable[trio.abc.Stream]]
 
+FAIR = 8  # events that a task may take in a row before others run
+
 _LIMITER: trio.lowlevel.RunVar[ConnectLimiter] = trio.lowlevel.RunVar("voicecore.connect_limiter")
 
 
@@ -30,8 +32,18 @@ class TrioBackend:
     now = staticmethod(trio.current_time)
     sleep = staticmethod(trio.sleep)
     checkpoint = staticmethod(trio.lowlevel.checkpoint)
-    cancel_point = staticmethod(trio.lowlevel.checkpoint)
     background = staticmethod(flat_nursery)
+
+    def __init__(self) -> None:
+        self._at_once = 0  # awaits in a row that had nothing to wait for
+
+    async def cancel_point(self) -> None:
+        """Others get their turn now and then: to go round the loop costs as much as a chunk's decoding."""
+        self._at_once = (self._at_once + 1) % FAIR
+        if self._at_once:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await trio.lowlevel.checkpoint()
 
     def check(self) -> None:
         if not trio.lowlevel.in_trio_task():

@@ -1,0 +1,63 @@
+"""Cuts what comes from the socket into whole data frames, which nearly all are, and the rest, which is the library's.
+
+A frame of text or binary that is unmasked, final, without reserved bits, of ordinary length and not between fragments
+needs no state machine: its payload is handed on. Every other frame passes to the WebSocket library byte by byte as it
+comes, so that it judges all that can be wrong. Pure. Source: RFC 6455, section 5.2.
+"""
+
+from __future__ import annotations
+
+TEXT, BINARY = 0x81, 0x82  # the first byte of a final frame without reserved bits
+REST = 0
+LONGEST = 64 * 2**10  # bytes of a message that is put together here
+FOREVER = 2**64
+
+
+class FrameCutter:
+    """The frames of one connection, from the end of its upgrade."""
+
+    def __init__(self) -> None:
+        self._held = b""  # a frame of which a part is still to come
+        self._passing = 0  # bytes of a frame that is the library's, still to come
+        self._between = False  # fragments of a message: only the library knows what may follow
+
+    def cut(self, data: bytes) -> list[tuple[int, bytes]]:
+        """What these bytes completed: `(TEXT or BINARY, payload)`, or `(REST, bytes)` for the library, in order."""
+        pieces: list[tuple[int, bytes]] = []
+        if self._held:
+            data, self._held = self._held + data, b""
+        at, end = 0, len(data)
+        while at < end:
+            if self._passing:
+                until = min(end, at + self._passing)
+                pieces.append((REST, data[at:until]))
+                self._passing -= until - at
+                at = until
+                continue
+            start = at + 2
+            size = data[at + 1] if start <= end else 0
+            if size & 0x7F >= 126:
+                start += 2 if size & 0x7F == 126 else 8
+                size = int.from_bytes(data[at + 2 : start]) if size < 128 else size
+            if start > end:
+                break
+            first = data[at]
+            if (first == TEXT or first == BINARY) and size <= LONGEST and data[at + 1] < 128 and not self._between:
+                if start + size > end:
+                    break
+                pieces.append((first, data[start : start + size]))
+                at = start + size
+            else:
+                self._pass_on(first, data[at + 1], start - at + size)
+        self._held = data[at:]
+        return pieces
+
+    def _pass_on(self, first: int, second: int, size: int) -> None:
+        """The next frame is the library's: so many bytes, or all that follow if it is a violation or the end."""
+        opcode, final = first & 0x0F, first & 0x80
+        if first & 0x70 or second & 0x80 or 2 < opcode < 9 or opcode > 10:
+            self._passing = FOREVER
+            return
+        self._passing = size
+        if opcode <= 2:
+            self._between = not final
