@@ -62,7 +62,7 @@ from voicecore.events import (
     TransportClosed,
     TransportOpened,
 )
-from voicecore.frames import REST, TEXT, FrameCutter
+from voicecore.frames import LONGEST, REST, TEXT, FrameCutter
 from voicecore.inbox import MAX_BUFFERED_EVENTS, MAX_BUFFERED_SECONDS, Inbox, Overflow, Received, seconds_of
 from voicecore.limits import RateLimiter
 from voicecore.protocol import (
@@ -133,7 +133,7 @@ class Connection:
         self._on_overflow = on_overflow
         self._websocket = ClientProtocol(parse_url(url), max_size=MAX_MESSAGE_BYTES, logger=_SILENT)
         self._head = b""  # the last bytes of an upgrade's answer that is not complete
-        self._frames = FrameCutter()
+        self._frames = FrameCutter(min(LONGEST, MAX_MESSAGE_BYTES))
         self._fragments: list[bytes] = []
         self._fragments_are_text = False
         self._outgoing = BytesIO()  # its repr shows nothing: the upgrade request holds the key
@@ -147,7 +147,6 @@ class Connection:
         self._followed = protocol.session_state  # the state that the session's timers were set for
         self._inboxes: dict[str, Inbox] = {}
         self._touched: set[str] = set()
-        self._held_back = False  # nothing was read while a consumer was behind, and nothing has been read since
         self.calm = False  # the last thing that happened was more audio: only those who read it need to know
 
     # --- what the driver asks ----------------------------------------------------------------------------
@@ -249,7 +248,6 @@ class Connection:
         if inbox is None:
             raise self._unusable(f"nobody follows the context {context_id!r}")
         if inbox.queue:
-            self._held_back = self._held_back or self.congested
             return inbox.pop()
         if inbox.error is not None:
             raise inbox.error()
@@ -289,7 +287,6 @@ class Connection:
         self.calm = self._pinged_at is None
         self._last_received = now
         self._pinged_at = None
-        self._held_back = False
         frames = self._receive_upgrade(data, now) if self.phase is Phase.UPGRADING else data
         for kind, piece in self._frames.cut(frames):
             if kind == REST:
@@ -809,7 +806,7 @@ class Connection:
         if context_id == SESSION:
             self._expired(name, now)
             return
-        if (self.congested or self._held_back) and name != "total":
+        if self.congested and name != "total":
             self._inboxes[context_id].timers[name] = now + getattr(self.deadlines, name)
             return  # it is not the vendor that is silent
         seconds = getattr(self.deadlines, name)
@@ -830,7 +827,7 @@ class Connection:
 
         A vendor's own ping is preferred: it is what keeps the vendor's session, and gateways may swallow the other.
         """
-        if self.congested or self._held_back:
+        if self.congested:
             self._last_received = now  # it is not the peer that is silent
             return
         if self._pinged_at is None:

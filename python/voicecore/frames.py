@@ -9,14 +9,15 @@ from __future__ import annotations
 
 TEXT, BINARY = 0x81, 0x82  # the first byte of a final frame without reserved bits
 REST = 0
-LONGEST = 64 * 2**10  # bytes of a message that is put together here
+LONGEST = 64 * 2**10  # what is longer would be copied too often while it is put together
 FOREVER = 2**64
 
 
 class FrameCutter:
-    """The frames of one connection, from the end of its upgrade."""
+    """The frames of one connection, from the end of its upgrade. `longest`: bytes of a message that is cut here."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = LONGEST) -> None:
+        self._longest = longest
         self._held = b""  # a frame of which a part is still to come
         self._passing = 0  # bytes of a frame that is the library's, still to come
         self._between = False  # fragments of a message: only the library knows what may follow
@@ -42,7 +43,7 @@ class FrameCutter:
             if start > end:
                 break
             first = data[at]
-            if (first == TEXT or first == BINARY) and size <= LONGEST and data[at + 1] < 128 and not self._between:
+            if (first == TEXT or first == BINARY) and size <= self._longest and data[at + 1] < 128 and not self._between:
                 if start + size > end:
                     break
                 pieces.append((first, data[start : start + size]))

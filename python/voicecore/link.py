@@ -104,7 +104,9 @@ class Link(ABC):
 
     async def next(self, context_id: str = SESSION) -> Received:
         """The next event of a context. Cancelling it loses nothing: the event stays in the inbox."""
-        if self.connection.has_news(context_id):  # else the wait below is a checkpoint
+        if self.connection.congested:  # whose deadlines passed while nothing was read learns that before anything is
+            await self._backend.checkpoint()
+        elif self.connection.has_news(context_id):  # else the wait below is a checkpoint
             await self._backend.cancel_point()
         while (received := self.take(context_id)) is None:
             await self.news(context_id)
