@@ -115,7 +115,8 @@ class Link(ABC):
     def take(self, context_id: str) -> Received | None:
         """The next event of a context, if there is one. Raises its error once all is read."""
         received = self.connection.take(context_id)
-        self._consumed()
+        if received is not None:
+            self._consumed()
         return received
 
     def nudge(self, context_id: str) -> None:

@@ -71,7 +71,8 @@ class SpeechDecoder:
         """The chunk that an event makes; None when it holds no sound yet."""
         match received.event:
             case Audio(_, data, _, extra):
-                self.details.update(extra)
+                if extra:
+                    self.details.update(extra)
                 return self._chunk(self._samples(data), data, received.at)
             case AudioFault(_, missing, duplicates, dropped):
                 self._metrics.dropped_bytes += dropped
@@ -102,9 +103,10 @@ class SpeechDecoder:
             return None
         chunk = AudioChunk(samples, self.format, self._context_id, self.sequence)
         self.sequence += 1
+        seconds = chunk.duration
         metrics.chunks += 1
-        metrics.audio_seconds += chunk.duration
-        metrics.arrivals.append(Arrival(at - metrics.requested_at, chunk.duration))
+        metrics.audio_seconds += seconds
+        metrics.arrivals.append(Arrival(at - metrics.requested_at, seconds))
         return chunk
 
 

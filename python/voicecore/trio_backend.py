@@ -26,6 +26,31 @@ FAIR = 8  # events that a task may take in a row before others run
 _LIMITER: trio.lowlevel.RunVar[ConnectLimiter] = trio.lowlevel.RunVar("voicecore.connect_limiter")
 
 
+class TaskLot:
+    """What the sessions need of a `ParkingLot`, and nothing else: every chunk of audio passes here."""
+
+    __slots__ = ("_tasks",)
+
+    def __init__(self) -> None:
+        self._tasks: list[trio.lowlevel.Task] = []
+
+    async def park(self) -> None:
+        task = trio.lowlevel.current_task()
+        self._tasks.append(task)
+
+        def leave(_: object) -> trio.lowlevel.Abort:
+            self._tasks.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(leave)
+
+    def unpark_all(self) -> None:
+        if self._tasks:
+            tasks, self._tasks = self._tasks, []
+            for task in tasks:
+                trio.lowlevel.reschedule(task)
+
+
 class TrioBackend:
     """See `backend.Backend`."""
 
@@ -50,7 +75,7 @@ class TrioBackend:
             raise StateError("voicecore.connect_tts and connect_stt run on trio; on asyncio use voicecore.aio's")
 
     def lot(self) -> Lot:
-        return trio.lowlevel.ParkingLot()
+        return TaskLot()
 
     def lock(self) -> AbstractAsyncContextManager[None]:
         return trio.Lock()

@@ -22,8 +22,8 @@ class TrioLink(Link):
     def __init__(self, backend: Backend, connection: Connection, changed: Lot, ended: Callable[[Link], None]) -> None:
         super().__init__(backend, connection, changed, ended)
         self._stream: trio.abc.Stream
-        self._writer = trio.lowlevel.ParkingLot()
-        self._room = trio.lowlevel.ParkingLot()
+        self._writer = backend.lot()
+        self._room = backend.lot()
         self._writing = False
         self._rest = b""  # of what is being written
         self._timer = trio.CancelScope()
