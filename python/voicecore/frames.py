@@ -19,15 +19,18 @@ class FrameCutter:
     def __init__(self, longest: int = LONGEST) -> None:
         self._longest = longest
         self._held = b""  # a frame of which a part is still to come
+        self._missing = 0  # bytes of it, once its head is known
+        self._payload_at = 0
         self._passing = 0  # bytes of a frame that is the library's, still to come
         self._between = False  # fragments of a message: only the library knows what may follow
 
     def cut(self, data: bytes) -> list[tuple[int, bytes]]:
         """What these bytes completed: `(TEXT or BINARY, payload)`, or `(REST, bytes)` for the library, in order."""
         pieces: list[tuple[int, bytes]] = []
+        at = self._complete(data, pieces) if self._missing else 0
         if self._held:
-            data, self._held = self._held + data, b""
-        at, end = 0, len(data)
+            data, self._held, at = self._held + data[at:], b"", 0
+        end = len(data)
         while at < end:
             if self._passing:
                 until = min(end, at + self._passing)
@@ -45,6 +48,7 @@ class FrameCutter:
             first = data[at]
             if (first == TEXT or first == BINARY) and size <= self._longest and data[at + 1] < 128 and not self._between:
                 if start + size > end:
+                    self._missing, self._payload_at = start + size - end, start - at
                     break
                 pieces.append((first, data[start : start + size]))
                 at = start + size
@@ -52,6 +56,16 @@ class FrameCutter:
                 self._pass_on(first, data[at + 1], start - at + size)
         self._held = data[at:]
         return pieces
+
+    def _complete(self, data: bytes, pieces: list[tuple[int, bytes]]) -> int:
+        """Puts together the frame that is held, and only that: the bytes behind it are not copied once more. Gives how
+        many bytes it took."""
+        taken = self._missing
+        if len(data) < taken:
+            return 0
+        held, self._held, self._missing = self._held, b"", 0
+        pieces.append((held[0], held[self._payload_at :] + data[:taken]))
+        return taken
 
     def _pass_on(self, first: int, second: int, size: int) -> None:
         """The next frame is the library's: so many bytes, or all that follow if it is a violation or the end."""

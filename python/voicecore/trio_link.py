@@ -13,7 +13,8 @@ from voicecore.connection import Connection
 from voicecore.link import Link
 from voicecore.nursery import flat_nursery
 
-RECEIVE_BYTES = 64 * 2**10
+RECEIVE_BYTES = 16 * 2**10  # a larger buffer costs more than what a message takes to read
+RECEIVE_BYTES_BEHIND = 256 * 2**10  # after a read that filled it
 
 
 class TrioLink(Link):
@@ -25,6 +26,7 @@ class TrioLink(Link):
         self._writer = backend.lot()
         self._room = backend.lot()
         self._writing = False
+        self._receive_bytes = RECEIVE_BYTES
         self._rest = b""  # of what is being written
         self._timer = trio.CancelScope()
         self._tasks = trio.CancelScope()
@@ -72,13 +74,16 @@ class TrioLink(Link):
     async def _receive(self) -> bytes:
         """What has come. A plain socket is waited for first: mostly there is nothing yet, and a call would tell no more."""
         if self._socket is None:
-            return bytes(await self._stream.receive_some(RECEIVE_BYTES))
+            return bytes(await self._stream.receive_some(RECEIVE_BYTES_BEHIND))
         while True:
             await trio.lowlevel.wait_readable(self._socket)
             try:
-                return os.read(self._socket, RECEIVE_BYTES)
+                data = os.read(self._socket, self._receive_bytes)
             except BlockingIOError:
                 continue
+            behind = len(data) >= RECEIVE_BYTES
+            self._receive_bytes = RECEIVE_BYTES_BEHIND if behind else RECEIVE_BYTES
+            return data
 
     async def _write(self) -> None:
         connection = self.connection
