@@ -26,7 +26,7 @@ LADDER = (50, 100, 150, 200, 250, 300, 400, 500, 600, 800, 1000, 1300)
 PACE = Load(chunks=250)
 BURST = Load("burst", streams=1)
 LISTEN = Load("listen", streams=50, chunks=200)
-IDLE = Load(chunks=3, warm=1, interval=1.0)
+IDLE = Load(chunks=4, warm=2, interval=0.5)
 GROUPS: dict[str, dict[str, Load]] = {
     "pace": {"120 streams": PACE},
     "flat": {f"{streams} streams": replace(PACE, streams=streams, chunks=200) for streams in (10, 50, 200, 600)},

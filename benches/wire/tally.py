@@ -41,9 +41,9 @@ class Tally:
             count = len(at)
             if count == first:
                 self._count_first(samples)
-            elif count == warm:
+            if count == warm:
                 self._count_warm()
-            elif count == last:
+            if count == last:
                 self._count_last()
 
         return arrived
@@ -74,7 +74,7 @@ class Tally:
         if len(self._cpu) < 2:
             raise RuntimeError("the load was too short: a stream ended before all were warm")
         begin, end = self._wall[0], self._wall[1]
-        counted = sum(begin < at <= end for times in self.at.values() for at in times)
+        counted = max(1, sum(begin < at <= end for times in self.at.values() for at in times))
         return {
             "cpu_us": (self._cpu[1] - self._cpu[0]) / counted * 1e6,
             "wall_us": (end - begin) / counted * 1e6,
