@@ -92,7 +92,8 @@ def one_round(group: str, stacks: list[str], number: int, *, short: bool) -> lis
                 out.add(stack)
                 continue
             print(f"{group} {case} {stack}: " + " ".join(f"{k}={v:.0f}" for k, v in found.items()), flush=True)
-            done.append({"round": number, "group": group, "case": case, "streams": load.streams, "stack": stack} | found)
+            key = {"round": number, "group": group, "case": case, "streams": load.streams, "stack": stack}
+            done.append(key | found)
             if group == "capacity" and found["p99"] > 4 * LATE:
                 out.add(stack)
     return done

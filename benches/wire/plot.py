@@ -11,7 +11,19 @@ from benches.wire.report import LATE, curves
 LEFT, TOP, WIDTH, HEIGHT = 70, 20, 520, 340
 STREAMS = (50, 1300)
 MICROSECONDS = (50.0, 100_000.0)
-COLORS = ("#1f5fa8", "#c2571a", "#3a8f4d", "#8a3fa0", "#b8932a", "#555555", "#d0508a", "#2aa0a8", "#7a5a3a", "#9a9a9a", "#000")
+COLORS = (
+    "#1f5fa8",
+    "#c2571a",
+    "#3a8f4d",
+    "#8a3fa0",
+    "#b8932a",
+    "#555",
+    "#d0508a",
+    "#2aa0a8",
+    "#7a5a3a",
+    "#aaa",
+    "#000",
+)
 
 
 def plot(runs: Sequence[dict[str, Any]]) -> str:
@@ -23,7 +35,8 @@ def plot(runs: Sequence[dict[str, Any]]) -> str:
         parts.append(text(x_of(streams), TOP + HEIGHT + 18, str(streams), "middle"))
     for late in (100.0, 1000.0, 10_000.0, 100_000.0):
         y = y_of(late)
-        parts.append(f'<path d="M{LEFT} {y:.1f}h{WIDTH}" stroke="#ddd"/>' + text(LEFT - 8, y + 4, f"{late / 1000:g} ms", "end"))
+        parts.append(f'<path d="M{LEFT} {y:.1f}h{WIDTH}" stroke="#ddd"/>')
+        parts.append(text(LEFT - 8, y + 4, f"{late / 1000:g} ms", "end"))
     parts.append(f'<path d="M{LEFT} {y_of(LATE):.1f}h{WIDTH}" stroke="#c00" stroke-dasharray="4 4"/>')
     for number, (stack, points) in enumerate(curves(runs).items()):
         color = COLORS[number % len(COLORS)]

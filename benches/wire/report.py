@@ -44,7 +44,8 @@ def lateness(runs: Sequence[Run]) -> str:
     rows = []
     for stack in stacks_of(chosen):
         mine = [run for run in chosen if run["stack"] == stack]
-        rows.append([stack, *(f"{statistics.median(run[name] for run in mine):.0f}" for name in ("p50", "p99", "server_p99"))])
+        medians = (statistics.median(run[name] for run in mine) for name in ("p50", "p99", "server_p99"))
+        rows.append([stack, *(f"{value:.0f}" for value in medians)])
     return table(["lateness, us", "p50", "p99", "of it the server's p99"], rows) if rows else ""
 
 

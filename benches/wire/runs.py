@@ -17,6 +17,7 @@ import numpy as np
 
 from benches.wire.load import Load
 
+ROOT = Path(__file__).parents[2]
 TIMEOUT = 120.0
 
 
@@ -64,7 +65,8 @@ def cores() -> tuple[int, int]:
 @contextmanager
 def server(spec: str, certificate: Path | None) -> Iterator[Any]:
     command = [sys.executable, "-m", "benches.wire.server", spec, *([str(certificate)] if certificate else [])]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=on(cores()[0])) as process:
+    pinned = {"cwd": ROOT, "text": True, "preexec_fn": on(cores()[0])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, **pinned) as process:
         try:
             yield process
         finally:
@@ -72,10 +74,9 @@ def server(spec: str, certificate: Path | None) -> Iterator[Any]:
 
 
 def client(command: list[str]) -> dict[str, float]:
+    pinned = {"cwd": ROOT, "text": True, "preexec_fn": on(cores()[1])}
     try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT, preexec_fn=on(cores()[1])
-        )
+        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, **pinned)
     except subprocess.TimeoutExpired:
         raise Overloaded(f"not done within {TIMEOUT:g} s") from None
     if done.returncode:

@@ -39,12 +39,12 @@ class Stack:
     name: str
     loop: Literal["trio", "asyncio", "uvloop"]
     run: Callable[[Job], Coroutine[Any, Any, None]]
-    listens: bool = True
+    needs: str = "voicecore"
 
     @property
     def available(self) -> bool:
-        needs = {"uvloop": "uvloop"}.get(self.loop, self.loop)
-        return importlib.util.find_spec(needs) is not None
+        """True where what it needs is installed."""
+        return all(importlib.util.find_spec(module) is not None for module in (self.loop, self.needs))
 
 
 # --- ours ------------------------------------------------------------------------------------------------
@@ -56,15 +56,18 @@ async def ours(job: Job, voice: Any, sleep: Callable[[float], Awaitable[None]]) 
     from voicecore.vendors.deepdub import DeepdubOptions
 
     if job.load.mode == "listen":
-        return await ours_listening(job, voice, sleep)
+        await ours_listening(job, voice, sleep)
+        return
     options = DeepdubOptions(format="s16le", sample_rate=WIRE_RATE)
     output = AudioFormat("pcm_s16le", OUT_RATE)
     url = job.url + TTS_PATH
-    async with voice.connect_tts("deepdub", api_key="bench-key", url=url, ssl_context=job.context) as tts:
-        async with tts.synthesize("Hello", voice="a", output=output, options=options) as speech:
-            arrived = job.begin(speech.context_id)
-            async for chunk in speech:
-                arrived(chunk.samples)
+    async with (
+        voice.connect_tts("deepdub", api_key="bench-key", url=url, ssl_context=job.context) as tts,
+        tts.synthesize("Hello", voice="a", output=output, options=options) as speech,
+    ):
+        arrived = job.begin(speech.context_id)
+        async for chunk in speech:
+            arrived(chunk.samples)
 
 
 async def ours_listening(job: Job, voice: Any, sleep: Callable[[float], Awaitable[None]]) -> None:
@@ -75,9 +78,11 @@ async def ours_listening(job: Job, voice: Any, sleep: Callable[[float], Awaitabl
     options = SixtydbSttOptions(encoding=encoding, sample_rate=rate, audio_frames="binary")  # type: ignore[arg-type]
     source = AudioFormat("mulaw" if encoding == "mulaw" else "pcm_s16le", rate)
     url = job.url + STT_PATH
-    async with voice.connect_stt("60db", api_key="bench-key", url=url, ssl_context=job.context) as stt:
-        async with stt.stream(input=source, options=options) as stream:
-            await send_frames(job, stream.send, sleep)
+    async with (
+        voice.connect_stt("60db", api_key="bench-key", url=url, ssl_context=job.context) as stt,
+        stt.stream(input=source, options=options) as stream,
+    ):
+        await send_frames(job, stream.send, sleep)
 
 
 async def send_frames(
@@ -250,7 +255,8 @@ def picows_client(*, fast: bool) -> Callable[[Job], Coroutine[Any, Any, None]]:
                     elif greeting == 0:
                         done.set()
                     return
-                samples, last = decoder.decode(frame.get_payload_as_memoryview() if fast else frame.get_payload_as_bytes())
+                payload = frame.get_payload_as_memoryview() if fast else frame.get_payload_as_bytes()
+                samples, last = decoder.decode(payload)
                 arrived(samples)
                 if last:
                     done.set()
@@ -277,14 +283,13 @@ STACKS = {
         Stack("voicecore trio", "trio", ours_trio),
         Stack("voicecore asyncio", "asyncio", ours_aio),
         Stack("voicecore uvloop", "uvloop", ours_aio),
-        Stack("trio-websocket", "trio", trio_websocket(fast=False)),
-        Stack("websockets.trio", "trio", websockets_trio(fast=False)),
-        Stack("websockets.trio +", "trio", websockets_trio(fast=True)),
-        Stack("websockets asyncio", "asyncio", websockets_asyncio(fast=False)),
-        Stack("websockets uvloop +", "uvloop", websockets_asyncio(fast=True)),
-        Stack("aiohttp asyncio", "asyncio", aiohttp_client(fast=False)),
-        Stack("picows asyncio +", "asyncio", picows_client(fast=True)),
-        Stack("picows uvloop +", "uvloop", picows_client(fast=True)),
+        Stack("trio-websocket", "trio", trio_websocket(fast=False), "trio_websocket"),
+        Stack("websockets.trio", "trio", websockets_trio(fast=False), "websockets.trio"),
+        Stack("websockets.trio +", "trio", websockets_trio(fast=True), "websockets.trio"),
+        Stack("websockets asyncio", "asyncio", websockets_asyncio(fast=False), "websockets"),
+        Stack("websockets uvloop +", "uvloop", websockets_asyncio(fast=True), "websockets"),
+        Stack("aiohttp asyncio", "asyncio", aiohttp_client(fast=False), "aiohttp"),
+        Stack("picows asyncio +", "asyncio", picows_client(fast=True), "picows"),
+        Stack("picows uvloop +", "uvloop", picows_client(fast=True), "picows"),
     )
-    if not (stack.run is ours_aio and importlib.util.find_spec("voicecore.aio") is None)
 }

@@ -30,7 +30,7 @@ class Tally:
         self._memory: list[float] = [memory_kb()]
 
     def stream(self, context_id: str) -> Callable[[Any], None]:
-        """Called with each chunk. The clock is read once for it; everything else happens at three chunks of a stream."""
+        """Called with each chunk, for which the clock is read; all else happens at three chunks of a stream."""
         at: list[float] = []
         self.at[context_id] = at
         load = self.load

@@ -46,7 +46,12 @@ class FrameCutter:
             if start > end:
                 break
             first = data[at]
-            if (first == TEXT or first == BINARY) and size <= self._longest and data[at + 1] < 128 and not self._between:
+            if (
+                (first == TEXT or first == BINARY)
+                and size <= self._longest
+                and data[at + 1] < 128
+                and not self._between
+            ):
                 if start + size > end:
                     self._missing, self._payload_at = start + size - end, start - at
                     break

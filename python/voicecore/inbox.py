@@ -40,7 +40,9 @@ class Inbox:
     peak: float = 0.0  # seconds of audio, the most that ever waited
     orders: dict[str | None, Reorderer] = field(default_factory=dict)  # by generation: each has numbers of its own
     error: Callable[[], VoicecoreError] | None = None
-    steady: ContextState | None = None  # while in this state, more audio moves one deadline away and changes nothing else
+    steady: ContextState | None = (
+        None  # while in this state, more audio moves one deadline away and changes nothing else
+    )
 
     def in_order(self, event: ServerEvent) -> list[ServerEvent]:
         """What may be read now that this came: a message that is ahead of its turn waits for those before it."""

@@ -72,7 +72,7 @@ class TrioLink(Link):
             self._wake()
 
     async def _receive(self) -> bytes:
-        """What has come. A plain socket is waited for first: mostly there is nothing yet, and a call would tell no more."""
+        """What has come. A plain socket is waited for first: mostly there is nothing yet to read."""
         if self._socket is None:
             return bytes(await self._stream.receive_some(RECEIVE_BYTES_BEHIND))
         while True:
