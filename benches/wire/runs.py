@@ -80,7 +80,8 @@ def client(command: list[str]) -> dict[str, float]:
     except subprocess.TimeoutExpired:
         raise Overloaded(f"not done within {TIMEOUT:g} s") from None
     if done.returncode:
-        raise Overloaded(done.stderr.strip().rpartition("\n")[2])
+        lines = [line.strip(" |+-") for line in done.stderr.splitlines()]
+        raise Overloaded(next((line for line in reversed(lines) if line), "no word"))
     found: dict[str, float] = json.loads(done.stdout)
     return found
 

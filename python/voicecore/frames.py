@@ -46,12 +46,8 @@ class FrameCutter:
             if start > end:
                 break
             first = data[at]
-            if (
-                (first == TEXT or first == BINARY)
-                and size <= self._longest
-                and data[at + 1] < 128
-                and not self._between
-            ):
+            plain = first in (TEXT, BINARY) and data[at + 1] < 128
+            if plain and size <= self._longest and not self._between:
                 if start + size > end:
                     self._missing, self._payload_at = start + size - end, start - at
                     break
