@@ -26,7 +26,29 @@ class Deadlines:
     keepalive: float = 20.0
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
-            seconds = getattr(self, name)
-            if not (isinstance(seconds, (int, float)) and seconds > 0):
-                raise ConfigurationError(f"deadlines.{name}: expected more than 0 s, got {seconds!r}")
+        _expect_seconds(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatDeadlines:
+    """How long, in seconds, each wait of a chat may take. `float("inf")` switches one off.
+
+    `connect`: until the request can be sent. `first_token`: from then to the first token; a reply that comes whole has
+    none. `between_chunks`: from one event to the next. Both count the time that is spent waiting, not what the caller
+    does meanwhile. `total`: from the request to its end, attempts and pauses included.
+    """
+
+    connect: float = 10.0
+    first_token: float = 30.0
+    between_chunks: float = 20.0
+    total: float = 300.0
+
+    def __post_init__(self) -> None:
+        _expect_seconds(self)
+
+
+def _expect_seconds(deadlines: Deadlines | ChatDeadlines) -> None:
+    for name in deadlines.__slots__:
+        seconds = getattr(deadlines, name)
+        if not (isinstance(seconds, (int, float)) and seconds > 0):
+            raise ConfigurationError(f"deadlines.{name}: expected more than 0 s, got {seconds!r}")

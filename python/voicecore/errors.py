@@ -92,7 +92,7 @@ class ConnectionLostError(VoicecoreError, ConnectionError):
 
 
 class DeadlineError(VoicecoreError, TimeoutError):
-    """A named deadline passed. `deadline` is one of the names in `voicecore.Deadlines`; `seconds` its length."""
+    """A named deadline passed. `deadline` is its name in `Deadlines` or `ChatDeadlines`; `seconds` its length."""
 
     retryable = True
 

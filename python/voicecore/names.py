@@ -3,6 +3,10 @@
 from voicecore import codec as codec
 from voicecore.audio import AudioChunk as AudioChunk
 from voicecore.audio import AudioFormat as AudioFormat
+from voicecore.chat import ChatDelta as ChatDelta
+from voicecore.chat import ToolCall as ToolCall
+from voicecore.chat import Usage as Usage
+from voicecore.deadlines import ChatDeadlines as ChatDeadlines
 from voicecore.deadlines import Deadlines as Deadlines
 from voicecore.errors import AuthError as AuthError
 from voicecore.errors import Base64Error as Base64Error
@@ -27,6 +31,8 @@ from voicecore.errors import VendorError as VendorError
 from voicecore.errors import VendorUnavailableError as VendorUnavailableError
 from voicecore.errors import VoicecoreError as VoicecoreError
 from voicecore.events import Transcript as Transcript
+from voicecore.llm import LLM as LLM
+from voicecore.llm import connect_llm as connect_llm
 from voicecore.reconnect import AudioGap as AudioGap
 from voicecore.reconnect import Reconnect as Reconnect
 from voicecore.reconnect import Reconnected as Reconnected
@@ -36,6 +42,7 @@ from voicecore.session import STT as STT
 from voicecore.session import TTS as TTS
 from voicecore.vendors.deepdub import DeepdubOptions as DeepdubOptions
 from voicecore.vendors.deepdub import DeepdubStreamOptions as DeepdubStreamOptions
+from voicecore.vendors.sixtydb import SixtydbChatOptions as SixtydbChatOptions
 from voicecore.vendors.sixtydb import SixtydbSttOptions as SixtydbSttOptions
 from voicecore.vendors.sixtydb import SixtydbTtsOptions as SixtydbTtsOptions
 from voicecore.vendors.uplift import UpliftOptions as UpliftOptions

@@ -7,7 +7,6 @@ the user is in `speech.py` and `recognition.py`. Every wait here can be cancelle
 from __future__ import annotations
 
 import os
-import re
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -24,6 +23,7 @@ from voicecore.deadlines import Deadlines
 from voicecore.errors import AuthError, ConfigurationError, ConnectionLostError, DeadlineError, VoicecoreError
 from voicecore.events import ClassifyVoice, Event, Failed, OpenContext, Synthesize, VoiceClassified
 from voicecore.inbox import MAX_BUFFERED_SECONDS, Overflow
+from voicecore.keys import find_key
 from voicecore.link import Link
 from voicecore.protocol import Dialect, Protocol, Role
 from voicecore.recognition import SttStream
@@ -165,14 +165,7 @@ def _find(
     dialect = find_dialect(vendor, kind, url)
     url = url or os.environ.get(dialect.url_variable) or dialect.default_url
     check_url(url, allow_plaintext=allow_plaintext)
-    given = api_key or os.environ.get(dialect.key_variable)
-    if not given:
-        raise ConfigurationError(
-            f"{vendor}: no API key: pass api_key= or set the environment variable {dialect.key_variable}"
-        )
-    key = given if isinstance(given, Secret) else Secret(given)
-    if not re.fullmatch(r"[!-~]+", key.reveal()):
-        raise ConfigurationError(f"{vendor}: the API key: expected printable ASCII without spaces")
+    key = find_key(vendor, api_key, dialect.key_variable)
     return find_dialect(vendor, kind, url), url, key
 
 

@@ -25,24 +25,25 @@ class Target(NamedTuple):
         return cls(parts.hostname or "", parts.port or (443 if secure else 80), secure, without_query(url))
 
 
-def check_url(url: str, *, allow_plaintext: bool) -> None:
-    """Refuses what is no WebSocket URL, and a key in clear text to anything but this machine."""
+def check_url(url: str, *, allow_plaintext: bool, plain: str = "ws", secure: str = "wss") -> None:
+    """Refuses what is no URL of these schemes, and a key in clear text to anything but this machine."""
     shown = without_query(url)
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - raises for a port that is none
     except ValueError as error:
         raise ConfigurationError(f"url: {error}, got {shown!r}") from None
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise ConfigurationError(f"url: expected ws:// or wss:// with a host, got {shown!r}")
-    if parts.scheme == "ws" and not allow_plaintext and not _is_loopback(parts.hostname):
+    if parts.scheme not in (plain, secure) or not parts.hostname:
+        raise ConfigurationError(f"url: expected {plain}:// or {secure}:// with a host, got {shown!r}")
+    if parts.scheme == plain and not allow_plaintext and not is_loopback(parts.hostname):
         raise ConfigurationError(
-            f"url: expected wss:// (ws:// would send the key in clear text; allow_plaintext=True if you mean it), "
-            f"got {shown!r}"
+            f"url: expected {secure}:// ({plain}:// would send the key in clear text; allow_plaintext=True if you mean "
+            f"it), got {shown!r}"
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """True for a name or address of this machine."""
     if host == "localhost":
         return True
     try:

@@ -65,6 +65,7 @@ class Serving:
         self.ready = json.loads(self.process.stdout.readline())
         self.tts: str = self.ready["urls"]["deepdub-open"]
         self.stt: str = self.ready["urls"]["60db-stt"]
+        self.llm: str = self.ready["urls"]["60db-llm"]
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> tuple[int, bytes, bytes]:
         """Exit code, and what was said besides the ready line."""

@@ -38,6 +38,7 @@ def test_ready_line(emulator: Serving) -> None:
     assert emulator.ready["urls"]["60db-stt"] == f"ws://127.0.0.1:{port}/ws/stt"
     assert emulator.ready["urls"]["uplift"] == f"ws://127.0.0.1:{port}/v1/text-to-speech/multi-stream"
     assert emulator.ready["urls"]["uplift-socketio"] == f"ws://127.0.0.1:{port}/socket.io/"
+    assert emulator.llm == f"http://127.0.0.1:{port}/v1/chat/completions"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

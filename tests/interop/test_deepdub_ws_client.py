@@ -210,7 +210,7 @@ async def test_our_client_cancels_at_a_stranger_and_goes_on_there():
         async with voicecore.connect_tts("deepdub", api_key="dd-key", url=url, max_connections=1) as tts:
             for _ in range(5):
                 async with tts.context(output=PCM, options=OPTIONS) as context:
-                    await context.send_text("abcdefgh ijklmnop")  # without a flush it is not over, however fast it comes
+                    await context.send_text("abcdefgh ijklmnop")  # never flushed, so never over
                     await anext(context)
             async with tts.synthesize("xyz", output=PCM, options=OPTIONS) as speech:
                 assert await heard(speech) == tone("xyz")

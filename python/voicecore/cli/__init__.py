@@ -1,4 +1,4 @@
-"""The command line: `voicecore demo | emulate | say | transcribe | convert | vendors`.
+"""The command line: `voicecore demo | emulate | say | transcribe | chat | convert | vendors`.
 
 Each command is a file of its own; this one joins them and is the single edge at which an error becomes a line and
 an exit code. What a command needs beyond its options is imported when it runs, so that `--help` is quick.
@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from voicecore.cli import convert, demo, emulate, output, say, transcribe, vendors
+from voicecore.cli import chat, convert, demo, emulate, output, say, transcribe, vendors
 
 app = typer.Typer(
     name="voicecore",
@@ -23,6 +23,7 @@ app = typer.Typer(
         ("voicecore emulate", "serve every vendor's protocol on this machine"),
         ("voicecore say 'Hello.' --vendor deepdub --out hello.wav", ""),
         ("voicecore transcribe hello.wav --vendor 60db", ""),
+        ("voicecore chat 'Hello.'", ""),
         ("voicecore convert hello.wav phone.wav --rate 8000 --encoding mulaw", ""),
         ("voicecore vendors", "what each vendor can do, and what its errors mean"),
         after=f"{output.EXIT_CODES}\n\nKeys come from the environment only, e.g. DEEPDUB_API_KEY, SIXTY_DB_API_KEY.",
@@ -36,6 +37,7 @@ app.command("demo", epilog=demo.EPILOG)(demo.demo)
 app.command("emulate", epilog=emulate.EPILOG)(emulate.emulate)
 app.command("say", epilog=say.EPILOG)(say.say)
 app.command("transcribe", epilog=transcribe.EPILOG)(transcribe.transcribe)
+app.command("chat", epilog=chat.EPILOG)(chat.chat)
 app.command("convert", epilog=convert.EPILOG)(convert.convert)
 app.command("vendors", epilog=vendors.EPILOG)(vendors.vendors)
 

@@ -6,5 +6,6 @@ async with run_emulator() as emulator:
 """
 
 from voicecore.emulator.profile import Profile as Profile
+from voicecore.emulator.replies import LlmTurn as LlmTurn
 from voicecore.emulator.server import Emulator as Emulator
 from voicecore.emulator.server import run_emulator as run_emulator

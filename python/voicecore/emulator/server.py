@@ -1,7 +1,8 @@
 """The emulator's server: one port, every vendor on its own path, the vendors' files in the SERVER role.
 
 A small front door reads the HTTP head: an upgrade goes to trio-websocket (a WebSocket implementation that shares
-nothing with the client's), a plain GET is answered as the vendors answer a health check.
+nothing with the client's), chat completions to `chatting.py`, and any other request is answered as the vendors answer
+a health check.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import trio
 import trio.testing
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketRequest, wrap_server_stream
 
+from voicecore.emulator.chatting import ChatService, serve_chat
 from voicecore.emulator.ears import Ears, open_ears
 from voicecore.emulator.faults import refusal_of
 from voicecore.emulator.faulty_peer import FaultyPeer
@@ -29,6 +31,7 @@ from voicecore.emulator.voice import Voice, open_voice
 from voicecore.events import Malformed, StartStream
 from voicecore.nursery import flat_nursery
 from voicecore.protocol import Dialect, Protocol, Role
+from voicecore.vendors.sixtydb import llm as sixtydb_llm
 
 HEAD_SECONDS = 10.0
 HEAD_BYTES = 64 * 2**10
@@ -46,6 +49,7 @@ class Emulator:
     profile: Profile
     by_path: Mapping[str, Dialect]
     nursery: trio.Nursery
+    chat: ChatService
     connections: int = 0
 
     def dialect_at(self, path: str) -> Dialect | None:
@@ -86,7 +90,8 @@ async def run_emulator(
         by_path = profile.dialects()
         shown = f"[{address[0]}]" if ":" in address[0] else address[0]
         urls = {dialect.name: f"ws://{shown}:{address[1]}{path}" for path, dialect in by_path.items()}
-        emulator = Emulator(urls, speaker, listener, profile, by_path, nursery)
+        urls[sixtydb_llm.NAME] = f"http://{shown}:{address[1]}{sixtydb_llm.PATH}"
+        emulator = Emulator(urls, speaker, listener, profile, by_path, nursery, ChatService(profile))
         nursery.start_soon(trio.serve_listeners, partial(_serve, emulator), listeners)
         yield emulator
 
@@ -98,6 +103,9 @@ async def _serve(emulator: Emulator, stream: trio.abc.HalfCloseableStream) -> No
             return
         if b"websocket" in head.header("upgrade").lower():
             await _serve_websocket(emulator, _Replayed(head.raw, stream))
+        elif urlsplit(head.target).path == sixtydb_llm.PATH:
+            emulator.connections += 1
+            await serve_chat(emulator.chat, _Replayed(head.raw, stream))
         else:
             await _answer_plain(emulator, head, stream)
     except* (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed, HandshakeError):
