@@ -53,6 +53,7 @@ class Stack:
 async def ours(job: Job, voice: Any, sleep: Callable[[float], Awaitable[None]]) -> None:
     """`voice` is `voicecore` or `voicecore.aio`: they have the same names."""
     from voicecore.audio import AudioFormat
+    from voicecore.deadlines import Deadlines
     from voicecore.vendors.deepdub import DeepdubOptions
 
     if job.load.mode == "listen":
@@ -61,8 +62,9 @@ async def ours(job: Job, voice: Any, sleep: Callable[[float], Awaitable[None]]) 
     options = DeepdubOptions(format="s16le", sample_rate=WIRE_RATE)
     output = AudioFormat("pcm_s16le", OUT_RATE)
     url = job.url + TTS_PATH
+    patient = Deadlines(first_audio=60.0)  # the server begins when all are there, and we open 50 connections a second
     async with (
-        voice.connect_tts("deepdub", api_key="bench-key", url=url, ssl_context=job.context) as tts,
+        voice.connect_tts("deepdub", api_key="bench-key", url=url, ssl_context=job.context, deadlines=patient) as tts,
         tts.synthesize("Hello", voice="a", output=output, options=options) as speech,
     ):
         arrived = job.begin(speech.context_id)
