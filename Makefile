@@ -10,7 +10,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'C
 # cargo builds the binding for the environment's Python, whatever else is on the PATH.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
-.PHONY: demo test test-rust test-python lint types bench soak docs clean
+.PHONY: demo test test-rust test-python lint types bench bench-wire soak docs clean
 
 demo: $(STAMPS)/wheel
 	$(BIN)/voicecore demo --out demo
@@ -40,6 +40,10 @@ bench: $(STAMPS)/wheel
 	$(BIN)/python -m pytest benches --benchmark-only --benchmark-max-time=0.1 --benchmark-columns=median,ops \
 		--benchmark-sort=name --quiet
 	$(BIN)/python -m benches --json bench.json --markdown bench.md
+
+# Ours and its peers under the same load, from the socket to samples; about 25 minutes. WIRE=--quick takes one.
+bench-wire: $(STAMPS)/wheel
+	$(BIN)/python -m benches.wire $(or $(WIRE),--plot docs/throughput.svg) --json bench-wire.json --markdown bench-wire.md
 
 # MINUTES=30 STREAMS=500: many streams with random faults; memory, lateness and errors at the end.
 soak: $(STAMPS)/wheel
