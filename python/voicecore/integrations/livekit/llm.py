@@ -120,7 +120,7 @@ class LLMStream(llm.LLMStream):
 
     async def _run(self) -> None:
         messages, _ = self._chat_ctx.to_provider_format(format="openai")
-        tools = llm.ToolContext(self._tools).parse_function_tools("openai")
+        tools = llm.ToolContext(self._tools).parse_function_tools("openai", strict=False)
         with livekit_errors():
             async with self._model._sessions.use(self._conn_options) as lease:
                 async with lease.session.chat(messages, tools=tools, options=self._options) as reply:
