@@ -1,7 +1,7 @@
 """Sessions with a vendor that outlive the streams which use them, so that a connection serves one after another.
 
-A session has tasks of its own and must be left by the task that entered it, while LiveKit's streams come and go in many:
-so a task of ours holds each session open. It ends with `aclose`, with its LiveKit job, or after `IDLE_SECONDS` unused.
+LiveKit's streams come and go in many tasks. A session of `voicecore.aio` has no task of its own, so whichever stream is
+first may enter it and whoever closes may leave it. It ends with `aclose`, with its LiveKit job, or after a while unused.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from livekit.agents import APIConnectOptions, get_job_context
 from livekit.agents.utils import aio
+
+from voicecore.errors import VoicecoreError
 
 S = TypeVar("S")
 IDLE_SECONDS = 300.0
@@ -36,11 +38,10 @@ class Sessions(Generic[S]):
 
     @asynccontextmanager
     async def use(self, options: APIConnectOptions) -> AsyncIterator[Lease[S]]:
-        """A session for the length of the block. Raises what opening it raises; cancelling leaves it to others."""
+        """A session for the length of the block. Raises what opening it raises. Cancelling it leaves nothing behind."""
         held = self._hold(options)
         with held.in_use():
-            reused = held.is_open
-            yield Lease(await held.session(), reused)
+            yield await held.lease()
 
     def prewarm(self, options: APIConnectOptions) -> None:
         """Opens a session ahead of its first use. Without a running event loop it does nothing."""
@@ -48,86 +49,81 @@ class Sessions(Generic[S]):
             asyncio.get_running_loop()
         except RuntimeError:
             return
-        self._hold(options)
+        self._hold(options).prewarm()
 
     async def aclose(self) -> None:
-        """Closes every session, with its connections and tasks."""
+        """Closes every session, with its connections."""
         held, self._held = self._held, {}
         await asyncio.gather(*(one.aclose() for one in held.values()))
 
     def _hold(self, options: APIConnectOptions) -> _Held[S]:
-        held = self._held.get(options)
-        if held is None or not held.usable:
-            held = self._held[options] = _Held(self._connect(options))
-            self._close_with_job()
-        return held
-
-    def _close_with_job(self) -> None:
         job = get_job_context(required=False)
         if job is not None and not self._closes_with_job:
             self._closes_with_job = True
             job.add_shutdown_callback(self.aclose)
+        return self._held.setdefault(options, _Held(lambda: self._connect(options)))
 
 
 class _Held(Generic[S]):
-    """One session, held open by a task."""
+    """A session that is opened when it is needed, as often as that is."""
 
-    def __init__(self, opening: AbstractAsyncContextManager[S]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._opened: asyncio.Future[S] = self._loop.create_future()
-        self._over = asyncio.Event()
+    def __init__(self, connect: Callable[[], AbstractAsyncContextManager[S]]) -> None:
+        self._connect = connect
+        self._opening = asyncio.Lock()
+        self._block: AbstractAsyncContextManager[S] | None = None  # that was entered
+        self._session: S | None = None
         self._users = 0
-        self._idle = self._loop.call_later(IDLE_SECONDS, self._over.set)
-        self._task = asyncio.create_task(self._run(opening), name="voicecore.session")
-        self._task.add_done_callback(_forget_error)
+        self._idle: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None  # a prewarming, or the close of what was idle
 
-    @property
-    def is_open(self) -> bool:
-        return self._opened.done()
-
-    @property
-    def usable(self) -> bool:
-        return not (self._task.done() or self._over.is_set()) and self._loop is asyncio.get_running_loop()
+    async def lease(self) -> Lease[S]:
+        async with self._opening:
+            if self._session is not None:
+                return Lease(self._session, reused=True)
+            block = self._connect()
+            self._session = await block.__aenter__()
+            self._block = block
+            return Lease(self._session, reused=False)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Keeps it from being idle."""
         self._users += 1
-        self._idle.cancel()
+        if self._idle is not None:
+            self._idle.cancel()
         try:
             yield
         finally:
             self._users -= 1
-            if not self._users and self.usable:
-                self._idle = self._loop.call_later(IDLE_SECONDS, self._over.set)
+            if not self._users:
+                self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._close_idle)
 
-    async def session(self) -> S:
-        """The session, once it is open. Raises what opening it has raised. Cancelling it loses nothing."""
-        if not self._opened.done():
-            await asyncio.wait([self._task, self._opened], return_when=asyncio.FIRST_COMPLETED)
-        if not self._opened.done():
-            self._task.result()
-        return self._opened.result()
+    def prewarm(self) -> None:
+        if self._session is None and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._open_ahead(), name="voicecore.prewarm")
 
     async def aclose(self) -> None:
-        if not self._opened.done():
-            self._task.cancel()
-        self._over.set()
-        await asyncio.wait([self._task])
+        if self._task is not None:
+            await aio.cancel_and_wait(self._task)
+        await self._close()
 
-    async def _run(self, opening: AbstractAsyncContextManager[S]) -> None:
-        try:
-            async with opening as session:
-                self._opened.set_result(session)
-                await self._over.wait()
-        finally:
+    async def _open_ahead(self) -> None:
+        with self.in_use():
+            try:
+                await self.lease()
+            except VoicecoreError:
+                return  # the first stream will hear of it
+
+    def _close_idle(self) -> None:
+        self._task = asyncio.create_task(self._close(), name="voicecore.idle")
+
+    async def _close(self) -> None:
+        if self._idle is not None:
             self._idle.cancel()
-
-
-def _forget_error(task: asyncio.Task[None]) -> None:
-    """Whoever waits has it; a prewarmed session that nobody waited for is opened again by its first user."""
-    if not task.cancelled():
-        task.exception()
+        async with self._opening:
+            block, self._block, self._session = self._block, None, None
+            if block is not None:
+                await block.__aexit__(None, None, None)
 
 
 async def together(*work: Coroutine[Any, Any, None]) -> None:

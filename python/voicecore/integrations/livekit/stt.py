@@ -32,8 +32,10 @@ from voicecore.deadlines import Deadlines
 from voicecore.events import Event, SpeechStarted, Transcript
 from voicecore.integrations.livekit.errors import livekit_errors
 from voicecore.integrations.livekit.sessions import Sessions, seconds_of, together
+from voicecore.recognition import SttStream
 from voicecore.reconnect import Reconnect
 from voicecore.secret import Secret
+from voicecore.session import STT as Session
 from voicecore.vendors import find_dialect
 
 USAGE_SECONDS = 5.0  # of audio between two reports of it
@@ -63,7 +65,7 @@ class STT(stt.STT[Any]):
             capabilities=stt.STTCapabilities(streaming=True, interim_results=interim, aligned_transcript=False)
         )
 
-        def connect(conn_options: APIConnectOptions) -> AbstractAsyncContextManager[aio.STT]:
+        def connect(conn_options: APIConnectOptions) -> AbstractAsyncContextManager[Session]:
             seconds = seconds_of(conn_options)
             return aio.connect_stt(
                 vendor,
@@ -167,7 +169,7 @@ class RecognizeStream(stt.RecognizeStream):
                 return pushed
         return None
 
-    async def _send(self, stream: aio.SttStream, first: rtc.AudioFrame) -> None:
+    async def _send(self, stream: SttStream, first: rtc.AudioFrame) -> None:
         await self._send_frame(stream, first)
         async for pushed in self._input_ch:
             if isinstance(pushed, rtc.AudioFrame):  # no vendor has a message for a flush
@@ -175,7 +177,7 @@ class RecognizeStream(stt.RecognizeStream):
         self._report_usage()
         await stream.finish()
 
-    async def _send_frame(self, stream: aio.SttStream, frame: rtc.AudioFrame) -> None:
+    async def _send_frame(self, stream: SttStream, frame: rtc.AudioFrame) -> None:
         mono = frame.data if frame.num_channels == 1 else downmix(frame.data, frame.num_channels)
         await stream.send(mono)
         self._unreported += frame.duration
@@ -183,11 +185,13 @@ class RecognizeStream(stt.RecognizeStream):
             self._report_usage()
 
     def _report_usage(self) -> None:
+        if not self._unreported:
+            return
         usage = stt.RecognitionUsage(audio_duration=self._unreported)
         self._unreported = 0.0
         self._emit(SpeechEvent(SpeechEventType.RECOGNITION_USAGE, self._id, recognition_usage=usage))
 
-    async def _hear(self, stream: aio.SttStream) -> None:
+    async def _hear(self, stream: SttStream) -> None:
         async for event in stream:
             self._take(event)
         self._end_speech()

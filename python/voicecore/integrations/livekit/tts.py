@@ -25,6 +25,8 @@ from voicecore.integrations.livekit.sessions import Sessions, seconds_of, togeth
 from voicecore.reconnect import Reconnect
 from voicecore.secret import Secret
 from voicecore.sentences import SentenceCutter
+from voicecore.session import TTS as Session
+from voicecore.speech import SpeechContext
 
 FRAME_SECONDS = 0.2  # the longest frame that is passed on, as in LiveKit's own framing
 SHORTEST = 20  # characters; a shorter sentence is spoken with the next one, as LiveKit's own tokenizers do
@@ -55,7 +57,7 @@ class TTS(tts.TTS[Any]):
             num_channels=1,
         )
 
-        def connect(conn_options: APIConnectOptions) -> AbstractAsyncContextManager[aio.TTS]:
+        def connect(conn_options: APIConnectOptions) -> AbstractAsyncContextManager[Session]:
             seconds = seconds_of(conn_options)
             return aio.connect_tts(
                 vendor,
@@ -139,23 +141,17 @@ class SynthesizeStream(tts.SynthesizeStream):
         began = time.perf_counter()
         with livekit_errors():
             async with self._speaker._sessions.use(self._conn_options) as lease:
-                self._acquire_time = time.perf_counter() - began
-                self._connection_reused = lease.reused
-                async for text in texts:
-                    if text.strip():
-                        await self._speak(lease.session, text, texts, output_emitter)
-
-    async def _speak(self, session: aio.TTS, first: str, texts: _Texts, emitter: tts.AudioEmitter) -> None:
-        began = time.perf_counter()
-        async with session.context(**self._speaker._request) as context:
-            self._acquire_time += time.perf_counter() - began
-            emitter.start_segment(segment_id=context.context_id)
-            # A vendor that takes text bit by bit, but speaks only what was flushed, gets whole sentences.
-            whole = session.dialect.streams_text and not session.dialect.speaks_early
-            segment = _Segment(context, SentenceCutter(session.dialect.max_text) if whole else None)
-            self._mark_started()
-            await together(segment.feed(first, texts), segment.play(emitter))
-            emitter.end_segment()
+                # The context is opened while the first words are still being thought of.
+                async with lease.session.context(**self._speaker._request) as context:
+                    self._acquire_time = time.perf_counter() - began
+                    self._connection_reused = lease.reused
+                    if (first := await texts.first()) is None:
+                        return
+                    self._mark_started()
+                    output_emitter.start_segment(segment_id=context.context_id)
+                    segment = _Segment(context, _cutter_for(lease.session))
+                    await together(segment.feed(first, texts), segment.play(output_emitter))
+                    output_emitter.end_segment()
 
 
 class _Texts:
@@ -165,6 +161,13 @@ class _Texts:
         self._pushed = pushed
         self._begun = False
         self._over = False
+
+    async def first(self) -> str | None:
+        """The first text with a word in it; None if there is none."""
+        async for text in self:
+            if text.strip():
+                return text
+        return None
 
     def __aiter__(self) -> _Texts:
         return self
@@ -182,7 +185,7 @@ class _Texts:
 class _Segment:
     """A segment on its way: `feed` puts text in, `play` takes audio out. With a `cutter`, each sentence is a turn."""
 
-    def __init__(self, context: aio.SpeechContext, cutter: SentenceCutter | None) -> None:
+    def __init__(self, context: SpeechContext, cutter: SentenceCutter | None) -> None:
         self._context = context
         self._cutter = cutter
         self._held = ""  # sentences that are too short to be spoken alone
@@ -224,6 +227,12 @@ class _Segment:
             await self._context.send_text(held)
             await self._context.flush()
             self._turns.put_nowait(True)
+
+
+def _cutter_for(session: Session) -> SentenceCutter | None:
+    """For a vendor that takes text bit by bit, but speaks only what was flushed."""
+    dialect = session.dialect
+    return SentenceCutter(dialect.max_text) if dialect.streams_text and not dialect.speaks_early else None
 
 
 def _begin(emitter: tts.AudioEmitter, speaker: TTS, request_id: str, *, stream: bool = False) -> None:
