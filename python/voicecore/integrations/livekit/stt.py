@@ -59,7 +59,8 @@ class STT(stt.STT[Any]):
         options: Any = None,
         allow_plaintext: bool = False,
     ) -> None:
-        chosen = find_dialect(vendor, "stt", url).options() if options is None else options
+        dialect = find_dialect(vendor, "stt", url)
+        chosen = dialect.options() if options is None else options
         interim = getattr(chosen, "interim_results_frequency", None) is not None
         super().__init__(
             capabilities=stt.STTCapabilities(streaming=True, interim_results=interim, aligned_transcript=False)
@@ -78,9 +79,14 @@ class STT(stt.STT[Any]):
 
         connect(DEFAULT_API_CONNECT_OPTIONS)  # raises now rather than in a call
         self._options = chosen
-        self._vendor = vendor
+        self._vendor, self._dialect = dialect.vendor, dialect.name
         self._sessions = Sessions(connect)
         self._streams = weakref.WeakSet[RecognizeStream]()
+
+    @property
+    def model(self) -> str:
+        """The vendor's model, where the options name one; else the vendor's protocol."""
+        return getattr(self._options, "model", None) or self._dialect
 
     @property
     def provider(self) -> str:

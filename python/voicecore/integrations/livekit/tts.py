@@ -27,6 +27,7 @@ from voicecore.secret import Secret
 from voicecore.sentences import SentenceCutter
 from voicecore.session import TTS as Session
 from voicecore.speech import SpeechContext
+from voicecore.vendors import find_dialect
 
 FRAME_SECONDS = 0.2  # the longest frame that is passed on, as in LiveKit's own framing
 SHORTEST = 20  # characters; a shorter sentence is spoken with the next one, as LiveKit's own tokenizers do
@@ -71,9 +72,15 @@ class TTS(tts.TTS[Any]):
         connect(DEFAULT_API_CONNECT_OPTIONS)  # raises now rather than in a call
         output = AudioFormat("pcm_s16le", sample_rate)
         self._request: dict[str, Any] = {"voice": voice, "output": output, "options": options}
-        self._vendor = vendor
+        dialect = find_dialect(vendor, "tts", url)
+        self._vendor, self._dialect = dialect.vendor, dialect.name
         self._sessions = Sessions(connect)
         self._streams = weakref.WeakSet[ChunkedStream | SynthesizeStream]()
+
+    @property
+    def model(self) -> str:
+        """The vendor's model, where the options name one; else the vendor's protocol."""
+        return getattr(self._request["options"], "model", None) or self._dialect
 
     @property
     def provider(self) -> str:
