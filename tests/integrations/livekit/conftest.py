@@ -6,15 +6,32 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from emulated import Urls, run_emulator
 from livekit.plugins._60db.client import _60dbClient
+
+from voicecore import AudioFormat, aio
+
+PHRASE = "Your appointment is on Monday at nine."
 
 
 @pytest.fixture(scope="session")
 def urls() -> Iterator[Urls]:
     with run_emulator() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def speech(urls: Urls) -> np.ndarray:
+    """A phrase that the emulator's ears know, as mono int16 at 48 kHz, with the silence that ends it."""
+
+    async def speak() -> np.ndarray:
+        async with aio.connect_tts("60db", api_key="k", url=urls["60db-tts"]) as tts:
+            async with tts.synthesize(PHRASE, output=AudioFormat("pcm_s16le", 48_000)) as spoken:
+                return np.concatenate([chunk.samples async for chunk in spoken])
+
+    return np.pad(asyncio.run(speak()), (4_800, 72_000))
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from livekit.agents.utils import is_given
 from voicecore.chat import ChatDelta, Usage
 from voicecore.deadlines import ChatDeadlines
 from voicecore.integrations.livekit.errors import livekit_errors
-from voicecore.integrations.livekit.sessions import Sessions, seconds_of
+from voicecore.integrations.livekit.sessions import DEFAULT_SECONDS, Sessions, seconds_of
 from voicecore.llm import LLM as Client
 from voicecore.llm import ChatStream, connect_llm
 from voicecore.reconnect import Reconnect
@@ -40,8 +40,7 @@ class LLM(llm.LLM[Any]):
     ) -> None:
         super().__init__()
 
-        def connect(conn_options: APIConnectOptions) -> AbstractAsyncContextManager[Client]:
-            seconds = seconds_of(conn_options)
+        def connect(seconds: float) -> AbstractAsyncContextManager[Client]:
             return connect_llm(
                 vendor,
                 api_key=api_key,
@@ -51,7 +50,7 @@ class LLM(llm.LLM[Any]):
                 retry=Reconnect(attempts=0),
             )
 
-        connect(DEFAULT_API_CONNECT_OPTIONS)  # raises now rather than in a call
+        connect(DEFAULT_SECONDS)  # raises now rather than in a call
         self._options = options or SixtydbChatOptions()
         self._vendor = vendor
         self._sessions = Sessions(connect)
@@ -99,7 +98,7 @@ class LLM(llm.LLM[Any]):
 
     async def _prewarm_impl(self) -> None:
         """Reads the certificates and makes a client; the vendor has no request that costs nothing."""
-        self._sessions.prewarm(DEFAULT_API_CONNECT_OPTIONS)
+        self._sessions.prewarm(DEFAULT_SECONDS)
 
 
 class LLMStream(llm.LLMStream):
@@ -122,7 +121,7 @@ class LLMStream(llm.LLMStream):
         messages, _ = self._chat_ctx.to_provider_format(format="openai")
         tools = llm.ToolContext(self._tools).parse_function_tools("openai", strict=False)
         with livekit_errors():
-            async with self._model._sessions.use(self._conn_options) as lease:
+            async with self._model._sessions.use(seconds_of(self._conn_options)) as lease:
                 async with lease.session.chat(messages, tools=tools, options=self._options) as reply:
                     async for delta in reply:
                         self._take(delta, reply)

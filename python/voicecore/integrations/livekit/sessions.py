@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from livekit.agents import APIConnectOptions, get_job_context
+from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, APIConnectOptions, get_job_context
 from livekit.agents.utils import aio
 
 from voicecore.errors import VoicecoreError
 
 S = TypeVar("S")
+K = TypeVar("K", bound=Hashable)
 IDLE_SECONDS = 300.0
 
 
@@ -28,40 +30,40 @@ class Lease(NamedTuple, Generic[S]):
     reused: bool
 
 
-class Sessions(Generic[S]):
-    """One session for each `APIConnectOptions` that streams come with, opened when the first of them does."""
+class Sessions(Generic[K, S]):
+    """One session for each manner of connecting (`K`) that streams ask for, opened when the first of them does."""
 
-    def __init__(self, connect: Callable[[APIConnectOptions], AbstractAsyncContextManager[S]]) -> None:
+    def __init__(self, connect: Callable[[K], AbstractAsyncContextManager[S]]) -> None:
         self._connect = connect
-        self._held: dict[APIConnectOptions, _Held[S]] = {}
+        self._held: dict[K, _Held[S]] = {}
         self._closes_with_job = False
 
     @asynccontextmanager
-    async def use(self, options: APIConnectOptions) -> AsyncIterator[Lease[S]]:
+    async def use(self, manner: K) -> AsyncIterator[Lease[S]]:
         """A session for the length of the block. Raises what opening it raises. Cancelling it leaves nothing behind."""
-        held = self._hold(options)
+        held = self._hold(manner)
         with held.in_use():
             yield await held.lease()
 
-    def prewarm(self, options: APIConnectOptions) -> None:
+    def prewarm(self, manner: K) -> None:
         """Opens a session ahead of its first use. Without a running event loop it does nothing."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             return
-        self._hold(options).prewarm()
+        self._hold(manner).prewarm()
 
     async def aclose(self) -> None:
         """Closes every session, with its connections."""
         held, self._held = self._held, {}
         await asyncio.gather(*(one.aclose() for one in held.values()))
 
-    def _hold(self, options: APIConnectOptions) -> _Held[S]:
+    def _hold(self, manner: K) -> _Held[S]:
         job = get_job_context(required=False)
         if job is not None and not self._closes_with_job:
             self._closes_with_job = True
             job.add_shutdown_callback(self.aclose)
-        return self._held.setdefault(options, _Held(lambda: self._connect(options)))
+        return self._held.setdefault(manner, _Held(partial(self._connect, manner)))
 
 
 class _Held(Generic[S]):
@@ -138,3 +140,6 @@ async def together(*work: Coroutine[Any, Any, None]) -> None:
 def seconds_of(options: APIConnectOptions) -> float:
     """The timeout as a deadline of ours; 0 switches it off, as in aiohttp."""
     return options.timeout or math.inf
+
+
+DEFAULT_SECONDS = seconds_of(DEFAULT_API_CONNECT_OPTIONS)

@@ -10,7 +10,7 @@ import time
 import weakref
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from livekit import rtc
 from livekit.agents import (
@@ -41,6 +41,13 @@ from voicecore.vendors import find_dialect
 USAGE_SECONDS = 5.0  # of audio between two reports of it
 
 
+class _Manner(NamedTuple):
+    """What a session is opened for."""
+
+    seconds: float
+    attempts: int
+
+
 class STT(stt.STT[Any]):
     """Listens with a vendor by name ("60db", "vachana").
 
@@ -66,18 +73,18 @@ class STT(stt.STT[Any]):
             capabilities=stt.STTCapabilities(streaming=True, interim_results=interim, aligned_transcript=False)
         )
 
-        def connect(conn_options: APIConnectOptions) -> AbstractAsyncContextManager[Session]:
-            seconds = seconds_of(conn_options)
+        def connect(manner: _Manner) -> AbstractAsyncContextManager[Session]:
+            seconds, attempts = manner
             return aio.connect_stt(
                 vendor,
                 api_key=api_key,
                 url=url,
                 allow_plaintext=allow_plaintext,
                 deadlines=Deadlines(connect=seconds, between_chunks=seconds),
-                reconnect=Reconnect(attempts=conn_options.max_retry),
+                reconnect=Reconnect(attempts=attempts),
             )
 
-        connect(DEFAULT_API_CONNECT_OPTIONS)  # raises now rather than in a call
+        connect(_manner_of(DEFAULT_API_CONNECT_OPTIONS))  # raises now rather than in a call
         self._options = chosen
         self._vendor, self._dialect = dialect.vendor, dialect.name
         self._sessions = Sessions(connect)
@@ -106,7 +113,7 @@ class STT(stt.STT[Any]):
 
     def prewarm(self) -> None:
         """Connects ahead of the first stream, in the background."""
-        self._sessions.prewarm(DEFAULT_API_CONNECT_OPTIONS)
+        self._sessions.prewarm(_manner_of(DEFAULT_API_CONNECT_OPTIONS))
 
     async def aclose(self) -> None:
         """Closes every stream and connection. A later stream opens them again."""
@@ -126,15 +133,15 @@ class STT(stt.STT[Any]):
     ) -> SpeechEvent:
         """A whole recording by the streaming protocol, since the vendors' sockets know no other."""
         frame = rtc.combine_audio_frames(buffer)
-        source = AudioFormat("pcm_s16le", frame.sample_rate, frame.num_channels)
+        source = AudioFormat("pcm_s16le", frame.sample_rate)
         heard: list[Transcript] = []
         with livekit_errors():
             options = self._options_in(language)
-            async with self._sessions.use(conn_options) as lease:
+            async with self._sessions.use(_manner_of(conn_options)) as lease:
                 async with lease.session.stream(input=source, options=options) as stream:
 
                     async def send() -> None:
-                        await stream.send(frame.data)
+                        await stream.send(_mono(frame))
                         await stream.finish()
 
                     async def hear() -> None:
@@ -158,7 +165,7 @@ class RecognizeStream(stt.RecognizeStream):
     async def _run(self) -> None:
         with livekit_errors():
             began = time.perf_counter()
-            async with self._listener._sessions.use(self._conn_options) as lease:
+            async with self._listener._sessions.use(_manner_of(self._conn_options)) as lease:
                 waited = time.perf_counter() - began
                 first = await self._first_frame()
                 if first is None:
@@ -184,8 +191,7 @@ class RecognizeStream(stt.RecognizeStream):
         await stream.finish()
 
     async def _send_frame(self, stream: SttStream, frame: rtc.AudioFrame) -> None:
-        mono = frame.data if frame.num_channels == 1 else downmix(frame.data, frame.num_channels)
-        await stream.send(mono)
+        await stream.send(_mono(frame))
         self._unreported += frame.duration
         if self._unreported >= USAGE_SECONDS:
             self._report_usage()
@@ -226,6 +232,15 @@ class RecognizeStream(stt.RecognizeStream):
 
     def _emit(self, event: SpeechEvent) -> None:
         self._event_ch.send_nowait(event)
+
+
+def _mono(frame: rtc.AudioFrame) -> Any:
+    """All channels as one: a stream may change their number, while its rate stays."""
+    return frame.data if frame.num_channels == 1 else downmix(frame.data, frame.num_channels)
+
+
+def _manner_of(options: APIConnectOptions) -> _Manner:
+    return _Manner(seconds_of(options), options.max_retry)
 
 
 def _kind_of(is_final: bool, speech_final: bool) -> SpeechEventType:

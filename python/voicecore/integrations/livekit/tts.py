@@ -21,7 +21,7 @@ from voicecore import aio
 from voicecore.audio import AudioChunk, AudioFormat
 from voicecore.deadlines import Deadlines
 from voicecore.integrations.livekit.errors import livekit_errors
-from voicecore.integrations.livekit.sessions import Sessions, seconds_of, together
+from voicecore.integrations.livekit.sessions import DEFAULT_SECONDS, Sessions, seconds_of, together
 from voicecore.reconnect import Reconnect
 from voicecore.secret import Secret
 from voicecore.sentences import SentenceCutter
@@ -58,8 +58,7 @@ class TTS(tts.TTS[Any]):
             num_channels=1,
         )
 
-        def connect(conn_options: APIConnectOptions) -> AbstractAsyncContextManager[Session]:
-            seconds = seconds_of(conn_options)
+        def connect(seconds: float) -> AbstractAsyncContextManager[Session]:
             return aio.connect_tts(
                 vendor,
                 api_key=api_key,
@@ -69,7 +68,7 @@ class TTS(tts.TTS[Any]):
                 reconnect=Reconnect(attempts=1),
             )
 
-        connect(DEFAULT_API_CONNECT_OPTIONS)  # raises now rather than in a call
+        connect(DEFAULT_SECONDS)  # raises now rather than in a call
         output = AudioFormat("pcm_s16le", sample_rate)
         self._request: dict[str, Any] = {"voice": voice, "output": output, "options": options}
         dialect = find_dialect(vendor, "tts", url)
@@ -103,7 +102,7 @@ class TTS(tts.TTS[Any]):
 
     def prewarm(self) -> None:
         """Connects ahead of the first stream, in the background."""
-        self._sessions.prewarm(DEFAULT_API_CONNECT_OPTIONS)
+        self._sessions.prewarm(DEFAULT_SECONDS)
 
     async def aclose(self) -> None:
         """Closes every stream and connection. A later stream opens them again."""
@@ -125,7 +124,7 @@ class ChunkedStream(tts.ChunkedStream):
             return
         began = time.perf_counter()
         with livekit_errors():
-            async with self._speaker._sessions.use(self._conn_options) as lease:
+            async with self._speaker._sessions.use(seconds_of(self._conn_options)) as lease:
                 speech = lease.session.synthesize(self._input_text, **self._speaker._request)
                 _begin(output_emitter, self._speaker, speech.context_id)
                 async with speech:
@@ -147,7 +146,7 @@ class SynthesizeStream(tts.SynthesizeStream):
         texts = _Texts(self._input_ch)
         began = time.perf_counter()
         with livekit_errors():
-            async with self._speaker._sessions.use(self._conn_options) as lease:
+            async with self._speaker._sessions.use(seconds_of(self._conn_options)) as lease:
                 # The context is opened while the first words are still being thought of.
                 async with lease.session.context(**self._speaker._request) as context:
                     self._acquire_time = time.perf_counter() - began
