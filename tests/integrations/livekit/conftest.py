@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from emulated import Urls, run_emulator
 from livekit.plugins._60db.client import _60dbClient
+from talk import PHRASE
 
 from voicecore import AudioFormat, aio
-
-PHRASE = "Your appointment is on Monday at nine."
 
 
 @pytest.fixture(scope="session")

@@ -121,11 +121,13 @@ class LLMStream(llm.LLMStream):
         messages, _ = self._chat_ctx.to_provider_format(format="openai")
         tools = llm.ToolContext(self._tools).parse_function_tools("openai", strict=False)
         with livekit_errors():
-            async with self._model._sessions.use(seconds_of(self._conn_options)) as lease:
-                async with lease.session.chat(messages, tools=tools, options=self._options) as reply:
-                    async for delta in reply:
-                        self._take(delta, reply)
-                    self._take_calls(reply)
+            async with (
+                self._model._sessions.use(seconds_of(self._conn_options)) as lease,
+                lease.session.chat(messages, tools=tools, options=self._options) as reply,
+            ):
+                async for delta in reply:
+                    self._take(delta, reply)
+                self._take_calls(reply)
 
     def _take(self, delta: ChatDelta, reply: ChatStream) -> None:
         if delta.content:

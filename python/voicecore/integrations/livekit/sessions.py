@@ -1,7 +1,8 @@
 """Sessions with a vendor that outlive the streams which use them, so that a connection serves one after another.
 
-LiveKit's streams come and go in many tasks. A session of `voicecore.aio` has no task of its own, so whichever stream is
-first may enter it and whoever closes may leave it. It ends with `aclose`, with its LiveKit job, or after a while unused.
+LiveKit's streams come and go in many tasks. A session of `voicecore.aio` has no task of its own, so whichever stream
+is first may enter it and whoever closes may leave it. It ends with `aclose`, with its LiveKit job, or after a while
+unused.
 """
 
 from __future__ import annotations

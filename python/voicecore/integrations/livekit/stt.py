@@ -137,17 +137,19 @@ class STT(stt.STT[Any]):
         heard: list[Transcript] = []
         with livekit_errors():
             options = self._options_in(language)
-            async with self._sessions.use(_manner_of(conn_options)) as lease:
-                async with lease.session.stream(input=source, options=options) as stream:
+            async with (
+                self._sessions.use(_manner_of(conn_options)) as lease,
+                lease.session.stream(input=source, options=options) as stream,
+            ):
 
-                    async def send() -> None:
-                        await stream.send(_mono(frame))
-                        await stream.finish()
+                async def send() -> None:
+                    await stream.send(_mono(frame))
+                    await stream.finish()
 
-                    async def hear() -> None:
-                        heard.extend([transcript async for transcript in stream if transcript.speech_final])
+                async def hear() -> None:
+                    heard.extend([transcript async for transcript in stream if transcript.speech_final])
 
-                    await together(send(), hear())
+                await together(send(), hear())
         return _event(SpeechEventType.FINAL_TRANSCRIPT, utils.shortuuid(), options, *heard)
 
 

@@ -1,8 +1,8 @@
 """Text-to-speech of any vendor for LiveKit Agents.
 
-LiveKit's `AudioEmitter` gets whole frames of int16 in the rate that the caller chose: conversion, and a byte that was cut
-off, are the codec's business. A request without an answer is asked once more by voicecore, on another connection, and
-then by LiveKit as its `APIConnectOptions` say; neither does once there was audio.
+LiveKit's `AudioEmitter` gets whole frames of int16 in the rate that the caller chose: conversion, and a byte that was
+cut off, are the codec's business. A request without an answer is asked once more by voicecore, on another connection,
+and then by LiveKit as its `APIConnectOptions` say; neither does once there was audio.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ SHORTEST = 20  # characters; a shorter sentence is spoken with the next one, as 
 class TTS(tts.TTS[Any]):
     """Speaks with a vendor by name ("60db", "vachana", "uplift", "deepdub", "deepdub-ws").
 
-    `voice` and `options` (the vendor's option class) are the vendor's own. `sample_rate`: of the frames, in Hz, whatever
-    the vendor sends. The key and the URL come from the arguments, else from the vendor's environment variables. Raises
-    `ValueError` at once for a missing key or a bad argument.
+    `voice` and `options` (the vendor's option class) are the vendor's own. `sample_rate`: of the frames, in Hz,
+    whatever the vendor sends. The key and the URL come from the arguments, else from the vendor's environment
+    variables. Raises `ValueError` at once for a missing key or a bad argument.
     """
 
     def __init__(
@@ -86,9 +86,7 @@ class TTS(tts.TTS[Any]):
         """The vendor's name."""
         return self._vendor
 
-    def synthesize(
-        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
-    ) -> ChunkedStream:
+    def synthesize(self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS) -> ChunkedStream:
         """Speaks a whole text."""
         stream = ChunkedStream(self, text, conn_options)
         self._streams.add(stream)
@@ -146,18 +144,20 @@ class SynthesizeStream(tts.SynthesizeStream):
         texts = _Texts(self._input_ch)
         began = time.perf_counter()
         with livekit_errors():
-            async with self._speaker._sessions.use(seconds_of(self._conn_options)) as lease:
-                # The context is opened while the first words are still being thought of.
-                async with lease.session.context(**self._speaker._request) as context:
-                    self._acquire_time = time.perf_counter() - began
-                    self._connection_reused = lease.reused
-                    if (first := await texts.first()) is None:
-                        return
-                    self._mark_started()
-                    output_emitter.start_segment(segment_id=context.context_id)
-                    segment = _Segment(context, _cutter_for(lease.session))
-                    await together(segment.feed(first, texts), segment.play(output_emitter))
-                    output_emitter.end_segment()
+            async with (
+                self._speaker._sessions.use(seconds_of(self._conn_options)) as lease,
+                # Opened while the first words are still being thought of.
+                lease.session.context(**self._speaker._request) as context,
+            ):
+                self._acquire_time = time.perf_counter() - began
+                self._connection_reused = lease.reused
+                if (first := await texts.first()) is None:
+                    return
+                self._mark_started()
+                output_emitter.start_segment(segment_id=context.context_id)
+                segment = _Segment(context, _cutter_for(lease.session))
+                await together(segment.feed(first, texts), segment.play(output_emitter))
+                output_emitter.end_segment()
 
 
 class _Texts:

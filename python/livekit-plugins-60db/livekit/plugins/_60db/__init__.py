@@ -8,7 +8,6 @@ See docs/livekit.md for the arguments, and for what differs from the vendor's ow
 import logging
 
 from livekit.agents import Plugin
-
 from livekit.plugins._60db.client import _60dbClient
 from livekit.plugins._60db.services import LLM, STT, TTS
 from livekit.plugins._60db.version import __version__

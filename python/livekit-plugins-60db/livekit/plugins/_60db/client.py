@@ -13,7 +13,7 @@ KEY_VARIABLE = "SIXTY_DB_API_KEY"
 ENV_FILE = ".env.local"  # in the working directory
 
 
-class _60dbClient:  # noqa: N801 - the vendor's name
+class _60dbClient:
     """Sets the key for every `STT`, `TTS` and `LLM` that is made after it without one. The last one counts."""
 
     _default: ClassVar[_60dbClient | None] = None

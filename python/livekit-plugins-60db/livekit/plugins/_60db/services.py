@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from livekit.plugins._60db.client import find_key, find_setting
+
 from voicecore import ConfigurationError, SixtydbChatOptions, SixtydbSttOptions, SixtydbTtsOptions
 from voicecore.integrations import livekit
 
@@ -46,9 +47,10 @@ class STT(livekit.STT):
 
 
 class TTS(livekit.TTS):
-    """60db text-to-speech. `sample_rate`: of the frames that come out, in Hz; the vendor is asked for the nearest it has.
+    """60db text-to-speech.
 
-    `encoding`: "LINEAR16", or "MULAW" for 8 kHz over the wire. Raises `ValueError` for a missing key or a bad argument.
+    `sample_rate`: of the frames that come out, in Hz; the vendor is asked for the next that it has. `encoding`:
+    "LINEAR16", or "MULAW" for 8 kHz over the wire. Raises `ValueError` for a missing key or a bad argument.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class TTS(livekit.TTS):
 
 
 class LLM(livekit.LLM):
-    """60db chat completions. Unset arguments are left to the vendor. Raises `ValueError` for a missing key or a bad one.
+    """60db chat completions. Unset arguments are left to the vendor. Raises `ValueError` for a missing or bad one.
 
     `ws_url` is the vendor's name for the address, which its page also calls `api_url`; both are taken.
     """
@@ -102,7 +104,7 @@ class LLM(livekit.LLM):
 
 
 def _stt_encoding(encoding: str) -> Any:
-    """The vendor's own plugin calls linear audio by another name than the wire does. What is no name is refused later."""
+    """The vendor's plugin calls linear audio by another name than the wire does. What is no name is refused later."""
     return "linear" if encoding.lower() in _LINEAR else encoding.lower()
 
 

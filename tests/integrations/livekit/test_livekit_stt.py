@@ -6,53 +6,22 @@ import asyncio
 
 import numpy as np
 import pytest
-from conftest import PHRASE
 from emulated import run_emulator, run_proxy
-from livekit import rtc
-from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, APITimeoutError, stt
+from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, APITimeoutError
 from livekit.agents.stt import SpeechEventType
 from livekit.plugins._60db import STT
+from talk import ONCE, PHRASE, QUICK, finals_of, frames_of, heard, kinds_of
 
-from voicecore import SixtydbSttOptions, codec
+from voicecore import SixtydbSttOptions
 from voicecore.integrations import livekit as ours
 from voicecore.vendors.sixtydb.stt import RecognitionContext
 
-ONCE = APIConnectOptions(max_retry=0)
-QUICK = APIConnectOptions(max_retry=2, retry_interval=0.01)
 TALK = (
     SpeechEventType.START_OF_SPEECH,
     SpeechEventType.INTERIM_TRANSCRIPT,
     SpeechEventType.FINAL_TRANSCRIPT,
     SpeechEventType.END_OF_SPEECH,
 )
-
-
-def frames_of(speech: np.ndarray, rate: int, channels: int, seconds: float = 0.02) -> list[rtc.AudioFrame]:
-    """Speech at 48 kHz as frames of another kind; every channel has all of it."""
-    mono = speech if rate == 48_000 else codec.resample(speech, 48_000, rate)
-    size = round(rate * seconds)
-    parts = [mono[at : at + size] for at in range(0, len(mono), size)]
-    return [rtc.AudioFrame(np.repeat(part, channels).tobytes(), rate, channels, len(part)) for part in parts]
-
-
-async def heard(
-    listener: stt.STT, frames: list[rtc.AudioFrame], conn_options: APIConnectOptions = ONCE
-) -> list[stt.SpeechEvent]:
-    async with listener.stream(conn_options=conn_options) as stream:
-        for frame in frames:
-            stream.push_frame(frame)
-        stream.end_input()
-        return [event async for event in stream]
-
-
-def kinds_of(events: list[stt.SpeechEvent]) -> list[SpeechEventType]:
-    """Without reports of usage, and repeated interim results once."""
-    kinds = [event.type for event in events if event.type is not SpeechEventType.RECOGNITION_USAGE]
-    return [kind for at, kind in enumerate(kinds) if at == 0 or kind is not kinds[at - 1]]
-
-
-def finals_of(events: list[stt.SpeechEvent]) -> list[str]:
-    return [event.alternatives[0].text for event in events if event.type is SpeechEventType.FINAL_TRANSCRIPT]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +61,7 @@ async def test_turns_of_one_session(urls, speech):
     async with STT(api_key="k", ws_url=urls["60db-stt"]) as listener:
         events = await heard(listener, frames_of(np.tile(speech, 2), 16_000, 1))
     assert finals_of(events) == [PHRASE, PHRASE]
-    assert [kind for kind in kinds_of(events)] == [*TALK, *TALK]
+    assert kinds_of(events) == [*TALK, *TALK]
 
 
 async def test_a_final_that_may_be_refined_is_a_preflight(urls, speech):

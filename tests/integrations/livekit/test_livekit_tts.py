@@ -9,16 +9,11 @@ import pytest
 from emulated import run_emulator, run_proxy
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, APITimeoutError, tts
 from livekit.plugins._60db import TTS
+from talk import ONCE, QUICK, samples_of, streamed
 
 from voicecore import AudioFormat, aio
 
 FIRST, SECOND = "Your appointment is on Monday. ", "Please bring your papers with you."
-ONCE = APIConnectOptions(max_retry=0)
-QUICK = APIConnectOptions(max_retry=2, retry_interval=0.01)
-
-
-def samples_of(events: list[tts.SynthesizedAudio]) -> np.ndarray:
-    return np.concatenate([np.frombuffer(event.frame.data, np.int16) for event in events])
 
 
 async def directly(url: str, text: str, sample_rate: int = 16_000) -> np.ndarray:
@@ -26,14 +21,6 @@ async def directly(url: str, text: str, sample_rate: int = 16_000) -> np.ndarray
     async with aio.connect_tts("60db", api_key="k", url=url) as session:
         async with session.synthesize(text, output=AudioFormat("pcm_s16le", sample_rate)) as speech:
             return np.concatenate([chunk.samples async for chunk in speech])
-
-
-async def streamed(speaker: tts.TTS, *texts: str, conn_options: APIConnectOptions = ONCE) -> list[tts.SynthesizedAudio]:
-    async with speaker.stream(conn_options=conn_options) as stream:
-        for text in texts:
-            stream.push_text(text)
-        stream.end_input()
-        return [event async for event in stream]
 
 
 # --- audio -----------------------------------------------------------------------------------------------
@@ -87,9 +74,7 @@ async def test_a_flush_before_the_first_word_ends_nothing(urls):
         stream.flush()
         stream.push_text(FIRST)
         stream.end_input()
-        assert np.array_equal(
-            samples_of([event async for event in stream]), await directly(urls["60db-tts"], FIRST)
-        )
+        assert np.array_equal(samples_of([event async for event in stream]), await directly(urls["60db-tts"], FIRST))
 
 
 async def test_many_at_once_on_one_connection(urls):
@@ -177,9 +162,7 @@ async def test_a_connection_that_was_lost_while_idle_is_opened_again(urls):
         assert await streamed(speaker, FIRST)
         proxy.cut()
         await asyncio.sleep(0.05)
-        assert np.array_equal(
-            samples_of(await streamed(speaker, FIRST)), await directly(urls["60db-tts"], FIRST)
-        )
+        assert np.array_equal(samples_of(await streamed(speaker, FIRST)), await directly(urls["60db-tts"], FIRST))
         assert proxy.opened == 2
 
 

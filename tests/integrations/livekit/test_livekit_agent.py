@@ -12,8 +12,9 @@ from emulated import Urls, run_emulator
 from livekit.agents import Agent, AgentSession, inference
 from livekit.agents import llm as llm_api
 from livekit.plugins._60db import LLM, STT, TTS
+from talk import PHRASE
 
-FIRST = "Your appointment is on Monday at nine."
+FIRST = PHRASE
 SECOND = "Could you please repeat that more slowly?"
 FIRST_ANSWER = "Thank you, I will be there on Monday at nine."
 SECOND_ANSWER = "Of course. I will say it again, more slowly."
@@ -76,8 +77,8 @@ async def test_a_conversation_with_a_barge_in(urls, paced, rate, detection):
     assert spoken[3].text_content == SECOND_ANSWER
     (cut_at, interrupted), (_, again) = loudspeaker.played
     assert interrupted and not again
-    whole_first, whole_second = [await voice_of(text, urls["60db-tts"], 16_000) for text in (FIRST_ANSWER, SECOND_ANSWER)]
-    assert 0.4 < cut_at < len(whole_first) / 16_000 - 0.3
+    answers = [await voice_of(text, urls["60db-tts"], 16_000) for text in (FIRST_ANSWER, SECOND_ANSWER)]
+    assert 0.4 < cut_at < len(answers[0]) / 16_000 - 0.3
     begun, spoken_again = [np.frombuffer(data, np.int16) for data in loudspeaker.captured[:2]]
-    assert len(begun) < len(whole_first) and np.array_equal(begun, whole_first[: len(begun)])
-    assert np.array_equal(spoken_again, whole_second)
+    assert len(begun) < len(answers[0]) and np.array_equal(begun, answers[0][: len(begun)])
+    assert np.array_equal(spoken_again, answers[1])

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from emulated import run_emulator
 from livekit import plugins
-from livekit.agents import APIConnectOptions, APIStatusError, Plugin, llm, stt, tts
+from livekit.agents import APIStatusError, Plugin, llm, stt, tts
 from livekit.plugins import _60db
 from livekit.plugins._60db import LLM, STT, TTS, _60dbClient
+from talk import ONCE
 
 import voicecore
 from voicecore.integrations import livekit as ours
 
 SERVICES = [STT, TTS, LLM]
-ONCE = APIConnectOptions(max_retry=0)
 PROJECT = Path(__file__).parents[3] / "python" / "livekit-plugins-60db"
 
 

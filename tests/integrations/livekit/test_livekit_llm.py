@@ -8,9 +8,7 @@ import pytest
 from emulated import run_emulator, run_proxy
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, APITimeoutError, llm
 from livekit.plugins._60db import LLM
-
-ONCE = APIConnectOptions(max_retry=0)
-QUICK = APIConnectOptions(max_retry=2, retry_interval=0.01)
+from talk import ONCE, QUICK
 
 
 def chat_about(text: str) -> llm.ChatContext:

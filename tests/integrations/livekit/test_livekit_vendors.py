@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import PHRASE
 from livekit.agents import APIConnectOptions, APIStatusError, tts
 from livekit.agents.stt import SpeechEventType
-from test_stt import finals_of, frames_of, heard, kinds_of
-from test_tts import samples_of, streamed
+from talk import ONCE, PHRASE, finals_of, frames_of, heard, kinds_of, samples_of, streamed
 
 from voicecore import AudioFormat, DeepdubOptions, VachanaSttOptions, aio
 from voicecore.integrations.livekit import LLM, STT, TTS
 
-ONCE = APIConnectOptions(max_retry=0)
 TEXT = "Your appointment is on Monday at nine. "
 MORE = "Please bring your papers with you."
 SPEAKERS = {
