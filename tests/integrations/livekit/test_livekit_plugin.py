@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
-from importlib.metadata import distribution, version
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -48,11 +48,6 @@ def test_the_wheel_holds_nothing_above_its_own_folder(tmp_path):
     assert {name for name in names if ".dist-info/" not in name} >= {"livekit/plugins/_60db/__init__.py"}
     assert all(name.startswith(("livekit/plugins/_60db/", "livekit_plugins_60db-")) for name in names)
     assert getattr(plugins, "__file__", None) is None, "livekit.plugins is a namespace"
-
-
-def test_voicecore_installs_nothing_of_livekits():
-    installed = distribution("voicecore").files or []
-    assert not [file for file in installed if file.parts[0] == "livekit"]
 
 
 def test_defaults_are_the_vendors():
