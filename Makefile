@@ -24,7 +24,9 @@ test-rust: $(STAMPS)/venv
 	cargo test --workspace --quiet
 
 test-python: $(STAMPS)/wheel $(STAMPS)/livekit
-	$(BIN)/python -m pytest tests
+	rm -rf $(STAMPS)/coverage
+	$(BIN)/python -m coverage run -m pytest tests
+	$(BIN)/python tests/coverage_gate.py
 
 # The frameworks that voicecore lives in, each in an environment of its own.
 test-integrations: $(STAMPS)/livekit

@@ -15,6 +15,7 @@ from support.memory_http import MemoryTransport, Server, event, finished, said
 import voicecore
 from voicecore import ChatDeadlines, Reconnect, SixtydbChatOptions
 from voicecore.emulator import LlmTurn, Profile, run_emulator
+from voicecore.emulator.faults import parse_fault
 
 URL = "http://localhost/v1/chat/completions"
 ONCE = Reconnect(attempts=0)
@@ -469,23 +470,45 @@ async def test_a_page_is_no_reply(vendor, autojump_clock):
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
-        ("rate_limit", voicecore.RateLimitError),
-        ("server_error", voicecore.VendorUnavailableError),
-        ("unavailable", voicecore.VendorUnavailableError),
-        ("truncated", voicecore.ConnectionLostError),
-        ("no_end", voicecore.ConnectionLostError),
-        ("malformed", voicecore.ProtocolError),
+        ("http=401", voicecore.AuthError),
+        ("http=402", voicecore.QuotaError),
+        ("http=418", voicecore.InvalidRequestError),
+        ("http=429", voicecore.RateLimitError),
+        ("http=500", voicecore.VendorUnavailableError),
+        ("http=503", voicecore.VendorUnavailableError),
+        ("drop", voicecore.ConnectionLostError),
+        ("drop@2", voicecore.ConnectionLostError),
+        ("unended", voicecore.ConnectionLostError),
+        ("garbage", voicecore.ProtocolError),
+        ("truncate@1", voicecore.ProtocolError),
+        ("error@1", voicecore.VendorUnavailableError),
+        ("stall", voicecore.DeadlineError),
+        ("stall@2", voicecore.DeadlineError),
+        ("slow=21", voicecore.DeadlineError),
+        ("late=31", voicecore.DeadlineError),
     ],
 )
 async def test_the_emulators_faults_are_seen_as_what_they_are(autojump_clock, fault, kind):
-    async with run_emulator(Profile(llm_fault=fault), voice="tone", ears="none") as emulator:
-        with pytest.raises(kind) as caught:
-            await reply_of(MemoryTransport(emulator.open_stream), retry=ONCE)
-        assert type(caught.value) is kind
+    profiles = Profile(faults=(parse_fault(fault),)), Profile(llm_script=(LlmTurn("One two three.", fault=fault),))
+    for profile in profiles:  # everybody's fault, and one turn's
+        async with run_emulator(profile, voice="tone", ears="none") as emulator:
+            with pytest.raises(kind) as caught:
+                await reply_of(MemoryTransport(emulator.open_stream), retry=ONCE)
+            assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("fault", ["late=3", "slow=3", "duplicate", "close=1011", "http=503@1"])
+async def test_a_fault_that_does_no_harm_to_a_chat(autojump_clock, fault):
+    async with run_emulator(Profile(faults=(parse_fault(fault),)), voice="tone", ears="none") as emulator:
+        reply = await reply_of(MemoryTransport(emulator.open_stream), retry=Reconnect(attempts=1))
+    assert reply.content == "You said: Hello"
+    assert reply.metrics.attempts == (2 if fault.startswith("http") else 1)
+    seconds = {"late=3": 3, "slow=3": 9}.get(fault)
+    assert seconds is None or reply.metrics.duration == pytest.approx(seconds, abs=0.01)
 
 
 async def test_the_emulators_script_may_fail_first(autojump_clock):
-    script = (LlmTurn(fault="unavailable", retry_after=2), LlmTurn("At last."))
+    script = (LlmTurn(fault="http=503", retry_after=2), LlmTurn("At last."))
     async with run_emulator(Profile(llm_script=script), voice="tone", ears="none") as emulator:
         reply = await reply_of(MemoryTransport(emulator.open_stream))
     assert (reply.content, reply.metrics.attempts) == ("At last.", 2)

@@ -15,7 +15,7 @@ from voicecore.codec import decode_mulaw, resample
 from voicecore.errors import ContainerError
 from voicecore.events import Audio, ContextAccepted, ContextFinished
 from voicecore.inbox import Received
-from voicecore.streams import Arrival, Metrics, SpeechDecoder, StreamEncoder
+from voicecore.streams import Arrival, Metrics, ReplayBuffer, SpeechDecoder, StreamEncoder
 from voicecore.vendors.deepdub.common import wav_header
 
 PCM16 = AudioFormat("pcm_s16le", 16_000)
@@ -237,3 +237,32 @@ def test_any_buffer_of_the_format_is_taken():
 def test_the_numbers_are_finite_or_none():
     metrics = Metrics(float("nan"))
     assert metrics.ttfb is None and math.isnan(metrics.requested_at)
+
+
+# --- audio that is sent again ----------------------------------------------------------------------------
+
+
+def replaying(*pieces: bytes, seconds: float = 1.0) -> ReplayBuffer:
+    buffer = ReplayBuffer(10, seconds)  # bytes per second
+    for piece in pieces:
+        buffer.add(piece)
+    return buffer
+
+
+def test_what_no_final_covers_is_sent_again():
+    buffer = replaying(b"aaaa", b"bbbb")
+    buffer.confirm(0.6)  # in the middle of the second
+    assert buffer.replay() == ([b"bbbb"], 0.0)
+
+
+def test_what_fell_out_without_being_confirmed_is_a_gap_that_is_told_once():
+    buffer = replaying(b"aaaa", b"bbbb", b"cccc")
+    buffer.confirm(0.3)  # before what is held begins: the first piece is still missing
+    assert buffer.replay() == ([b"bbbb", b"cccc"], 0.4)
+    assert buffer.replay() == ([b"bbbb", b"cccc"], 0.0)
+
+
+def test_what_fell_out_and_was_confirmed_later_is_no_gap():
+    buffer = replaying(b"aaaa", b"bbbb", b"cccc")
+    buffer.confirm(0.4)
+    assert buffer.replay() == ([b"bbbb", b"cccc"], 0.0)

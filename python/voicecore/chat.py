@@ -452,7 +452,7 @@ def refusal(
     text = f"{vendor}: HTTP {status}" + (f": {_shown(message, key)}" if message else "")
     kind = _kind_of(status)
     error = kind(text, vendor, _shown(code, key) or str(status))
-    error.retry_after = _retry_after(headers)
+    error.retry_after = _retry_after(headers) if error.retryable else None
     return error
 
 

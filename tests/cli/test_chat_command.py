@@ -67,8 +67,8 @@ def test_errors_as_json(emulator: Serving) -> None:
     ("flag", "code", "said"),
     [
         (("--no-credit",), 3, "HTTP 402"),
-        (("--llm-fault", "rate-limit"), 3, "HTTP 429"),
-        (("--llm-fault", "no-end"), 3, "end mark"),
+        (("--fault", "http=429"), 3, "HTTP 429"),
+        (("--fault", "unended"), 3, "end mark"),
         (("--llm-token-seconds", "0.001"), 0, ""),
     ],
 )
@@ -81,6 +81,26 @@ def test_the_emulators_flags(flag: tuple[str, ...], code: int, said: str) -> Non
     assert done.returncode == code
     assert said in done.stderr.decode()
     assert done.stdout.decode() == ("" if "HTTP" in said else "You said: one two\n")  # what came is shown
+
+
+def test_the_emulators_script_from_a_file(tmp_path) -> None:
+    script = [{"tool_calls": [{"name": "look", "arguments": {"at": "it"}}]}, {"fault": "http=402"}]
+    (tmp_path / "script.json").write_text(json.dumps(script))
+    serving = Serving("--voice", "tone", "--ears", "none", "--llm-script", str(tmp_path / "script.json"))
+    try:
+        first, second, third = (chat(serving.llm, "one two") for _ in range(3))
+    finally:
+        serving.stop()
+    assert first.stdout.decode() == 'look({"at": "it"})\n'
+    assert (second.returncode, "HTTP 402" in second.stderr.decode()) == (3, True)
+    assert third.stdout.decode() == "You said: one two\n"
+
+
+def test_a_script_that_is_none(tmp_path) -> None:
+    (tmp_path / "script.json").write_text("{}")
+    done = run("emulate", "--llm-script", str(tmp_path / "script.json"))
+    expected = b"error: script: expected a list of turns, got dict\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", expected)
 
 
 class AtTerminal:
@@ -111,7 +131,7 @@ CTRL_D = "\x04"
 
 
 def test_at_a_terminal_an_error_that_may_pass_does_not_end_the_conversation() -> None:
-    serving = Serving("--voice", "tone", "--ears", "none", "--llm-fault", "rate-limit")
+    serving = Serving("--voice", "tone", "--ears", "none", "--fault", "http=429")
     try:
         terminal = AtTerminal(serving.llm)
         terminal.type("one\n")

@@ -75,6 +75,17 @@ def test_the_committed_page_is_up_to_date(cli):
     assert PAGE.read_text() == errors_page(DIALECTS), "docs/errors.md: run `make docs`"
 
 
+def test_the_page_says_what_a_refused_chat_is():
+    chat = errors_page(DIALECTS).partition("## 60db-llm")[2].partition("## ")[0]
+    for status, kind in [
+        (401, "AuthError"),
+        (402, "QuotaError"),
+        (429, "RateLimitError"),
+        (503, "VendorUnavailableError"),
+    ]:
+        assert f"| `{status}` | `{kind}` |" in chat
+
+
 @pytest.mark.parametrize("wrong", [["--markdown"], ["--errors", "--markdown", "--json"]])
 def test_markdown_is_a_page_of_errors(cli, wrong):
     done = cli("vendors", *wrong)

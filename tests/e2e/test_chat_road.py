@@ -114,8 +114,34 @@ async def test_on_asyncio_a_timeout_a_cancel_and_a_deadline_leave_nothing():
         await on_asyncio(script)
 
 
+async def test_on_asyncio_a_cancel_in_mid_stream_leaves_the_server_and_keeps_the_text():
+    script = (LlmTurn("One two three.", fault="stall@2"), LlmTurn("Next."))
+    async with run_emulator(Profile(llm_script=script), voice="tone", ears="none") as emulator:
+
+        async def program() -> tuple[str, str]:
+            async with voicecore.connect_llm("60db", api_key="k", url=emulator.urls["60db-llm"]) as llm:
+                broken, said = llm.chat("Hi"), asyncio.Event()
+
+                async def listen() -> None:
+                    async with broken:
+                        async for _ in broken:
+                            if broken.content == "One two":
+                                said.set()
+
+                task = asyncio.create_task(listen())
+                await said.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                async with llm.chat("Hi") as reply:
+                    return broken.content, await reply.read()
+
+        assert await on_asyncio(program) == ("One two", "Next.")
+        assert emulator.connections == 2
+
+
 async def test_on_asyncio_errors_and_attempts(emulator):
-    script = (LlmTurn(fault="unavailable", retry_after=0), LlmTurn("There."))
+    script = (LlmTurn(fault="http=503", retry_after=0), LlmTurn("There."))
     async with run_emulator(Profile(llm_script=script), voice="tone", ears="none") as flaky:
         assert await on_asyncio(partial(say, flaky.urls["60db-llm"], retry=Reconnect(base=0.01))) == "There."
     with pytest.raises(voicecore.AuthError):

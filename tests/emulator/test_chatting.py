@@ -11,6 +11,7 @@ import trio.testing
 
 from voicecore.chat import ToolCall
 from voicecore.emulator.chatting import IDLE_SECONDS, MAX_BODY_BYTES, ChatService, serve_chat
+from voicecore.emulator.faults import parse_fault
 from voicecore.emulator.profile import Profile
 from voicecore.emulator.replies import LlmTurn
 from voicecore.vendors.sixtydb.llm import PATH
@@ -85,7 +86,7 @@ async def test_a_stream_is_the_default_and_has_the_vendors_own_events(connect, a
     ]
     assert last["choices"][0] == {"index": 0, "delta": {}, "finish_reason": "stop"}
     assert last["usage"] == {"prompt_tokens": 2, "completion_tokens": 4, "total_tokens": 6}
-    assert (done["type"], done["response_time_ms"], end) == ("done", 2500, "[DONE]")
+    assert (done["type"], done["response_time_ms"], end) == ("done", 2000, "[DONE]")
     assert len({chunk["id"] for chunk in [*chunks, last]}) == 1
 
 
@@ -162,15 +163,45 @@ async def test_other_methods_and_paths(connect, method, path, status):
     ("profile", "status", "after"),
     [
         (Profile(no_credit=True), 402, None),
-        (Profile(llm_fault="rate_limit"), 429, None),
-        (Profile(llm_fault="server_error"), 500, None),
-        (Profile(llm_script=(LlmTurn(fault="unavailable", retry_after=1.5),)), 503, "1.5"),
+        (Profile(faults=(parse_fault("http=429"),)), 429, "1"),
+        (Profile(faults=(parse_fault("http=500@1"),)), 500, "1"),
+        (Profile(faults=(parse_fault("http=500@0"),)), 200, None),
+        (Profile(llm_script=(LlmTurn(fault="http=503", retry_after=1.5),)), 503, "1.5"),
+        (Profile(llm_script=(LlmTurn(fault="http=503"),)), 503, None),
     ],
 )
 async def test_faults_by_flag(connect, profile, status, after):
     client = connect(profile)
     await client.post(HELLO)
     assert (client.status, client.headers.get("retry-after")) == (status, after)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "body"),
+    [("error", 500, "internal_error"), ("garbage", 200, "{garbage"), ("truncate", 200, '"chat.completion"')],
+)
+async def test_faults_of_a_whole_reply(connect, fault, status, body):
+    client = connect(Profile(llm_script=(LlmTurn("One.", fault=fault), LlmTurn("Two."))))
+    spoiled = await client.post({**HELLO, "stream": False})
+    assert client.status == status and body in spoiled.decode() and "Two." not in spoiled.decode()
+    assert "Two." in (await client.post({**HELLO, "stream": False})).decode()
+
+
+async def test_a_refused_request_costs_no_turn_of_the_script(connect):
+    client = connect(Profile(llm_script=(LlmTurn("One."),), faults=(parse_fault("http=503@2"),)))
+    for status in (503, 503, 200):
+        body = await client.post({**HELLO, "stream": False})
+        assert client.status == status
+    assert "One." in body.decode()
+
+
+async def test_who_stalls_is_left(connect, autojump_clock):
+    client = connect(Profile(faults=(parse_fault("stall"), parse_fault("idle=5"))))
+    with trio.move_on_after(100):
+        await client.post(HELLO)
+    assert client.h11.their_state is h11.SEND_BODY
+    await client.stream.send_eof()
+    assert await client.stream.receive_some() == b""
 
 
 async def test_a_body_may_wait_to_be_asked_for(connect):
@@ -203,12 +234,13 @@ async def test_a_client_that_goes_or_talks_nonsense(connect, sent, answered):
     assert answer.partition(b" \r\n")[0] == answered
 
 
-async def test_a_connection_that_asks_nothing_is_closed(connect, autojump_clock):
-    client = connect()
+@pytest.mark.parametrize(("faults", "seconds"), [((), IDLE_SECONDS), ((parse_fault("idle=5"),), 5)])
+async def test_a_connection_that_asks_nothing_is_closed(connect, autojump_clock, faults, seconds):
+    client = connect(Profile(faults=faults))
     await client.post({**HELLO, "stream": False})
     began = trio.current_time()
     assert await client.stream.receive_some() == b""
-    assert trio.current_time() - began == IDLE_SECONDS
+    assert trio.current_time() - began == seconds
 
 
 async def test_what_was_asked_is_remembered() -> None:

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from voicecore import ConfigurationError
 from voicecore.chat import ToolCall
 from voicecore.emulator.phrases import PHRASES
-from voicecore.emulator.replies import ANSWERS, reply_to, tokens_of
+from voicecore.emulator.replies import ANSWERS, LlmTurn, parse_script, reply_to, tokens_of
 
 ONE_TEXT = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}
 
@@ -75,3 +76,36 @@ def test_a_tools_result_is_answered():
 @pytest.mark.parametrize("text", ["", "one", " one two\n three ", "  ", "a\u00a0b"])
 def test_tokens_are_all_of_the_text(text):
     assert "".join(tokens_of(text)) == text
+
+
+def test_a_script_as_it_stands_in_a_file():
+    script = """[
+        {"content": "Hello."},
+        {"tool_calls": [{"name": "f", "arguments": {"x": 1}}, {"name": "g", "arguments": "{", "id": "b"}]},
+        {"tool_calls": [{"name": "h"}], "indexed": false},
+        {"content": "No.", "fault": "http=503", "retry_after": 1.5}
+    ]"""
+    assert parse_script(script.encode()) == (
+        LlmTurn("Hello."),
+        LlmTurn(tool_calls=(ToolCall("call_0", "f", '{"x": 1}'), ToolCall("b", "g", "{"))),
+        LlmTurn(tool_calls=(ToolCall("call_0", "h", "{}"),), indexed=False),
+        LlmTurn("No.", fault="http=503", retry_after=1.5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        (b"[", "script: expected JSON"),
+        (b"\xff", "script: expected JSON"),
+        (b"{}", "script: expected a list of turns, got dict"),
+        (b'["Hi"]', "turn 0: expected an object, got str"),
+        (b'[{}, {"text": "Hi"}]', "turn 1: expected content, tool_calls, .*, got 'text'"),
+        (b'[{"content": 1}]', "turn 0: content: got int"),
+        (b'[{"tool_calls": [{}]}]', "turn 0: tool call 0: expected an object with a name"),
+        (b'[{"fault": "fire"}]', "fault: expected name"),
+    ],
+)
+def test_what_is_no_script_is_refused(script, error):
+    with pytest.raises(ConfigurationError, match=error):
+        parse_script(script)

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from voicecore.emulator import Emulator, LlmTurn, Profile, run_emulator
+from voicecore.emulator.faults import parse_fault
 
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": PARAMETERS}}
@@ -119,9 +120,9 @@ async def test_a_bad_key(emulator):
     ("profile", "kind", "status"),
     [
         (Profile(no_credit=True), openai.APIStatusError, 402),
-        (Profile(llm_fault="rate_limit"), openai.RateLimitError, 429),
-        (Profile(llm_fault="server_error"), openai.InternalServerError, 500),
-        (Profile(llm_fault="unavailable"), openai.InternalServerError, 503),
+        (Profile(faults=(parse_fault("http=429"),)), openai.RateLimitError, 429),
+        (Profile(faults=(parse_fault("http=500"),)), openai.InternalServerError, 500),
+        (Profile(faults=(parse_fault("http=503"),)), openai.InternalServerError, 503),
     ],
 )
 async def test_errors(profile, kind, status):
@@ -140,7 +141,7 @@ async def test_a_bad_request(emulator):
 
 
 async def test_its_own_attempts_find_the_turn_that_works():
-    script = (LlmTurn(fault="unavailable", retry_after=0.01), LlmTurn("At last."))
+    script = (LlmTurn(fault="http=503", retry_after=0.01), LlmTurn("At last."))
     async with run_emulator(Profile(llm_script=script), voice="tone", ears="none") as emulator:
         done = await ask(emulator, lambda client: hello(client.with_options(max_retries=2)))
     assert done.choices[0].message.content == "At last."
@@ -150,6 +151,6 @@ async def test_a_truncated_stream_is_an_error(emulator):
     def script(client: openai.OpenAI) -> object:
         return list(client.chat.completions.create(model="m", messages=QUESTION, stream=True))
 
-    async with run_emulator(Profile(llm_fault="truncated"), voice="tone", ears="none") as broken:
+    async with run_emulator(Profile(faults=(parse_fault("drop@1"),)), voice="tone", ears="none") as broken:
         with pytest.raises(openai.APIConnectionError):
             await ask(broken, script)

@@ -22,6 +22,7 @@ EPILOG = output.epilog(
     ("voicecore emulate", "then, elsewhere: DEEPDUB_API_KEY=any voicecore say ... --url ..."),
     ("voicecore emulate --port 0 --json", "a free port; one line of JSON when it is ready"),
     ("MY_KEY=secret voicecore emulate --key-env MY_KEY", "accept exactly this key"),
+    ("voicecore emulate --llm-script replies.json", '[{"content": "Hello."}, {"fault": "http=503"}]'),
     ("voicecore emulate --dictation --refusal in-band --pace 1", ""),
     after=f"Ctrl-C or SIGTERM ends it, with exit code 0.\n\n{output.EXIT_CODES}",
 )
@@ -149,17 +150,6 @@ class UnknownVoice(StrEnum):
     ERROR = "error"
 
 
-class LlmFault(StrEnum):
-    """What befalls every reply of the language model."""
-
-    RATE_LIMIT = "rate-limit"
-    SERVER_ERROR = "server-error"
-    UNAVAILABLE = "unavailable"
-    TRUNCATED = "truncated"
-    NO_END = "no-end"
-    MALFORMED = "malformed"
-
-
 def emulate(
     host: Annotated[str, typer.Option(help="Where to listen. Only this machine can connect to the default.")] = (
         "127.0.0.1"
@@ -170,8 +160,9 @@ def emulate(
         str | None,
         typer.Option(metavar="NAME", help="Accept only the key in the environment variable NAME."),
     ] = None,
-    llm_fault: Annotated[
-        LlmFault | None, typer.Option(help="What befalls every reply of the language model: HTTP 429, 500, 503, ...")
+    llm_script: Annotated[
+        typer.FileBinaryRead | None,
+        typer.Option(metavar="FILE", help="What the language model answers: a JSON list of turns; - reads stdin."),
     ] = None,
     llm_token_seconds: Annotated[
         float, typer.Option(min=0.0, max=60.0, help="How long the language model takes for one token.")
@@ -244,6 +235,7 @@ def emulate(
     """
     from voicecore.emulator import Profile
     from voicecore.emulator.faults import parse_fault
+    from voicecore.emulator.replies import parse_script
 
     if "help" in (fault or ()):
         _list_faults()
@@ -252,7 +244,7 @@ def emulate(
         key=_key(key_env),
         refusal=_underscored(refusal),
         no_credit=no_credit,
-        llm_fault=None if llm_fault is None else _underscored(llm_fault),
+        llm_script=() if llm_script is None else parse_script(llm_script.read()),
         llm_token_seconds=llm_token_seconds,
         max_contexts=max_contexts,
         chunk_seconds=chunk_seconds,
@@ -283,7 +275,7 @@ def _list_faults() -> None:
     for name, text in FAULTS.items():
         spelling = f"{name}=VALUE" if text.startswith("=") else name
         typer.echo(f"{spelling:<16} {text.removeprefix('=')}")
-    typer.echo("With @N behind it, a fault waits until N messages of audio or transcripts were sent.")
+    typer.echo("With @N behind it, a fault waits until N messages of audio or transcripts, or N tokens, were sent.")
 
 
 def _key(variable: str | None) -> Secret | None:

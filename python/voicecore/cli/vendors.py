@@ -33,6 +33,7 @@ ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw")
 RATES = (8_000, 16_000, 22_050, 24_000, 32_000, 36_000, 44_100, 48_000)
 MESSAGES = {"Synthesize": "requests", "OpenContext": "contexts", "SendText": "texts", "CancelContext": "cancels"}
 STATUSES = (400, 401, 402, 403, 404, 429, 500, 503)
+CHAT_STATUSES = (302, *STATUSES)
 Row = tuple[str, str, bool, float | None]  # what the vendor said, our class, retryable, retry_after
 
 
@@ -161,6 +162,15 @@ def _http_rows() -> list[Row]:
     return [_row(str(answer.status_code), refusal_of("", "", answer)) for answer in answers]
 
 
+def _chat_rows() -> list[Row]:
+    """What an answer to a chat other than 200 means."""
+    from voicecore import chat
+    from voicecore.secret import Secret
+
+    answers = (chat.refusal("", "", status, {"retry-after": "7"}, b"", Secret("")) for status in CHAT_STATUSES)
+    return [_row(str(status), answer) for status, answer in zip(CHAT_STATUSES, answers, strict=True)]
+
+
 def _errors_json(dialects: Iterable[type[Dialect]]) -> Iterator[dict[str, Any]]:
     for dialect in dialects:
         for key, rows in (("code", code_rows(dialect)), ("words", word_rows(dialect))):
@@ -213,6 +223,10 @@ def errors_page(dialects: Iterable[type[Dialect]]) -> str:
         parts += [_rows_table("words in the text", words)] * bool(words)
         parts += ["No codes are documented.\n"] * (not codes and not words)
     parts += [
+        "## 60db-llm: an answer of HTTP other than 2xx\n",
+        _rows_table("status", _chat_rows(), hint="the `Retry-After` header"),
+        "An error in the middle of a reply counts by its code or type, where that is known, else as a\n"
+        "`VendorUnavailableError`. A reply that ends without its end mark is a `ConnectionLostError`.\n",
         "## The upgrade refused by HTTP, every vendor\n",
         _rows_table("status", _http_rows(), hint="the `Retry-After` header"),
         "## The socket closed, every vendor\n",

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,6 +17,7 @@ import h11
 import trio
 
 from voicecore.chat import ToolCall
+from voicecore.emulator.faults import EmulatorFault, refusal_of
 from voicecore.emulator.profile import Profile
 from voicecore.emulator.replies import LlmTurn, reply_to, text_of, tokens_of
 from voicecore.errors import MessageError
@@ -27,10 +29,12 @@ MAX_BODY_BYTES = 4 * 2**20
 IDLE_SECONDS = 60.0  # a kept connection that asks nothing is closed
 MAX_REMEMBERED = 1000  # requests
 
-_REFUSALS = {
-    "rate_limit": (429, "rate_limit_error", "rate_limit_exceeded", "Too many requests."),
-    "server_error": (500, "server_error", "internal_error", "The model has failed."),
-    "unavailable": (503, "server_error", "unavailable", "No model is free."),
+_REFUSALS = {  # what the faults `http` and `error` say: type, code, words
+    401: ("authentication_error", "invalid_api_key", "Invalid API key."),
+    402: ("insufficient_quota", "INSUFFICIENT_CREDITS", "Insufficient credits."),
+    429: ("rate_limit_error", "rate_limit_exceeded", "Too many requests."),
+    500: ("server_error", "internal_error", "The model has failed."),
+    503: ("server_error", "unavailable", "No model is free."),
 }
 
 
@@ -41,10 +45,14 @@ class ChatService:
         self.profile = profile
         self.requests: deque[Mapping[str, Any]] = deque(maxlen=MAX_REMEMBERED)
         self._script = deque(profile.llm_script)
+        self._asked = 0
 
     def turn(self, request: Mapping[str, Any]) -> LlmTurn:
-        """What comes next in the script; the grammar's answer once it is over."""
+        """What comes next in the script; the grammar's answer once it is over. A fault may refuse it before."""
         self.requests.append(request)
+        self._asked += 1
+        if status := refusal_of(self.profile.faults, self._asked - 1):
+            return LlmTurn(fault=f"http={status}", retry_after=1)
         return self._script.popleft() if self._script else reply_to(request)
 
 
@@ -55,19 +63,33 @@ class _Refused(Exception):
         super().__init__(message)
         self.status, self.kind, self.code, self.message, self.retry_after = status, kind, code, message, retry_after
 
+    @classmethod
+    def by_status(cls, status: int, retry_after: float | None = None) -> _Refused:
+        """In the vendor's words where it has some for this status."""
+        return cls(status, *_REFUSALS.get(status, ("server_error", f"http_{status}", "A fault.")), retry_after)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"error": {"message": self.message, "type": self.kind, "param": None, "code": self.code}}
+
+
+class _BrokenOff(Exception):
+    """The answer stays as it is, and the connection ends."""
+
 
 async def serve_chat(service: ChatService, stream: trio.abc.Stream) -> None:
     """Serves one connection until the client leaves it, or lets it lie."""
-    http = _Http(stream)
-    while (request := await http.read_request()) is not None:
-        try:
-            turn, asked = _understood(service, *request)
-        except _Refused as refusal:
-            await _refuse(http, refusal)
-        else:
-            await _answer(service, http, turn, asked)
-        if not http.next_request():
-            return
+    idle = min([IDLE_SECONDS, *(fault.value for fault in service.profile.faults if fault.name == "idle")])
+    http = _Http(stream, idle)
+    with suppress(_BrokenOff):
+        while (request := await http.read_request()) is not None:
+            try:
+                turn, asked = _understood(service, *request)
+                await _answer(service, http, turn, asked)
+            except _Refused as refusal:
+                await _refuse(http, refusal)
+            if not http.next_request():
+                return
 
 
 # --- requests --------------------------------------------------------------------------------------------
@@ -80,14 +102,13 @@ def _understood(service: ChatService, head: h11.Request, body: bytes) -> tuple[L
     if head.method != b"POST":
         raise _Refused(405, "invalid_request_error", "method_not_allowed", "Only POST is served here.")
     if not service.profile.accepts(_key_of(head)):
-        raise _Refused(401, "authentication_error", "invalid_api_key", "Invalid API key.")
+        raise _Refused.by_status(401)
     if service.profile.no_credit:
-        raise _Refused(402, "insufficient_quota", "INSUFFICIENT_CREDITS", "Insufficient credits.")
+        raise _Refused.by_status(402)
     asked = _checked(body)
     turn = service.turn(asked)
-    fault = turn.fault or service.profile.llm_fault
-    if fault in _REFUSALS:
-        raise _Refused(*_REFUSALS[fault], turn.retry_after)
+    if status := refusal_of(turn.faults(), 0):
+        raise _Refused.by_status(status, turn.retry_after)
     return turn, asked
 
 
@@ -124,9 +145,8 @@ def _is_function(tool: Any) -> bool:
 
 
 async def _refuse(http: _Http, refusal: _Refused) -> None:
-    error = {"message": refusal.message, "type": refusal.kind, "param": None, "code": refusal.code}
     after = {} if refusal.retry_after is None else {"Retry-After": f"{refusal.retry_after:g}"}
-    await http.send_json(refusal.status, {"error": error}, **after)
+    await http.send_json(refusal.status, _dump(refusal.body), **after)
 
 
 async def _answer(service: ChatService, http: _Http, turn: LlmTurn, asked: Mapping[str, Any]) -> None:
@@ -151,45 +171,73 @@ class _Answering:
     chat_id: str
     began: float
 
+    @property
+    def faults(self) -> tuple[EmulatorFault, ...]:
+        """Everybody's and this turn's."""
+        return (*self.profile.faults, *self.turn.faults())
+
     async def whole(self) -> None:
         usage = _usage(self.turn, self.asked)
         await trio.sleep(self.profile.llm_token_seconds * usage["completion_tokens"])
-        choice = {"index": 0, "message": _message(self.turn), "finish_reason": _finish(self.turn)}
+        choice = {"index": 0, "message": _message(self.turn), "finish_reason": _finish_reason(self.turn)}
         fields = {"object": "chat.completion", "choices": [choice], "usage": usage}
-        await self.http.send_json(200, {**self.common, **fields, **self._last_fields()})
+        text = await self._spoiled(_dump({**self.common, **fields, **self._last_fields()}), 0)
+        await self.http.send_json(200, text)
 
     async def streamed(self) -> None:
-        fault = self.turn.fault or self.profile.llm_fault
         await self.http.start_events()
         if not self.asked.get("chat_id") and self.asked.get("save_chat") is not False:
             await self.http.send_event({"type": "chat_id", "chat_id": self.chat_id})
-        deltas = _deltas(self.turn)
-        for delta in deltas[: len(deltas) // 2] if fault in ("truncated", "malformed") else deltas:
-            await trio.sleep(self.profile.llm_token_seconds)
-            await self._send_choice({"delta": delta, "finish_reason": None}, {})
-        if fault == "malformed":
-            await self.http.send_data("{not json")
-        if fault == "truncated":
-            self.http.break_off()
-            return
-        last = {"delta": {}, "finish_reason": _finish(self.turn)}
-        await self._send_choice(last, {"usage": _usage(self.turn, self.asked)})
-        await self.http.send_event({"type": "done", **self._last_fields()})
-        if fault != "no_end":
-            await self.http.send_data("[DONE]")
+        await self.http.send_event(self._chunk({"role": "assistant", "content": ""}))
+        try:
+            for said, delta in enumerate(_deltas(self.turn)):
+                await trio.sleep(self.profile.llm_token_seconds)
+                await self.http.send_data(await self._spoiled(_dump(self._chunk(delta)), said))
+        except _Refused as refusal:
+            await self.http.send_event(refusal.body)
+        else:
+            await self._finish()
         await self.http.end()
 
-    async def _send_choice(self, choice: Mapping[str, Any], besides: Mapping[str, Any]) -> None:
-        chunk = {**self.common, "object": "chat.completion.chunk", "choices": [{"index": 0, **choice}]}
-        await self.http.send_event({**chunk, **besides})
+    async def _finish(self) -> None:
+        usage = _usage(self.turn, self.asked)
+        await self.http.send_event({**self._chunk({}, _finish_reason(self.turn)), "usage": usage})
+        await self.http.send_event({"type": "done", **self._last_fields()})
+        if not any(fault.name == "unended" for fault in self.faults):
+            await self.http.send_data("[DONE]")
+
+    def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        return {**self.common, "object": "chat.completion.chunk", "choices": [choice]}
+
+    async def _spoiled(self, text: str, said: int) -> str:
+        """A message as the faults have it, `said` others after the reply's begin. Raises `_Refused`, `_BrokenOff`."""
+        for fault in self.faults:
+            due = said == (fault.after or 0)
+            match fault.name:
+                case "late" if due:
+                    await trio.sleep(fault.value)
+                case "slow":
+                    await trio.sleep(fault.value)
+                case "stall" if due:
+                    await self.http.until_left()
+                    raise _BrokenOff
+                case "drop" if due:
+                    raise _BrokenOff
+                case "error" if due:
+                    raise _Refused.by_status(500)
+                case "garbage" if due:
+                    text = "{garbage"
+                case "truncate" if due:
+                    text = text[: len(text) * 2 // 3]
+        return text
 
     def _last_fields(self) -> dict[str, Any]:
         return {"chat_id": self.chat_id, "response_time_ms": round((trio.current_time() - self.began) * 1000)}
 
 
 def _deltas(turn: LlmTurn) -> list[dict[str, Any]]:
-    said: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    said += [{"content": token} for token in tokens_of(turn.content)]
+    said: list[dict[str, Any]] = [{"content": token} for token in tokens_of(turn.content)]
     for index, call in enumerate(turn.tool_calls):
         place = {"index": index} if turn.indexed else {}
         said += [{"tool_calls": [{**place, **piece}]} for piece in _pieces(call)]
@@ -211,7 +259,7 @@ def _message(turn: LlmTurn) -> dict[str, Any]:
     return message
 
 
-def _finish(turn: LlmTurn) -> str:
+def _finish_reason(turn: LlmTurn) -> str:
     return "tool_calls" if turn.tool_calls else "stop"
 
 
@@ -222,14 +270,19 @@ def _usage(turn: LlmTurn, asked: Mapping[str, Any]) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": reply, "total_tokens": prompt + reply}
 
 
+def _dump(message: Mapping[str, Any]) -> str:
+    return json.dumps(message, ensure_ascii=False)
+
+
 # --- HTTP ------------------------------------------------------------------------------------------------
 
 
 class _Http:
     """h11 over a stream."""
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
+    def __init__(self, stream: trio.abc.Stream, idle: float) -> None:
         self._stream = stream
+        self._idle = idle
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=READ_BYTES)
 
     async def read_request(self) -> tuple[h11.Request, bytes] | None:
@@ -237,7 +290,7 @@ class _Http:
         head: h11.Request | None = None
         body = bytearray()
         try:
-            with trio.move_on_after(IDLE_SECONDS):
+            with trio.move_on_after(self._idle):
                 while len(body) <= MAX_BODY_BYTES:
                     match await self._next_event():
                         case h11.Request() as head:
@@ -249,7 +302,7 @@ class _Http:
                         case _:
                             return None
         except h11.RemoteProtocolError as error:
-            await self.send_json(error.error_status_hint, {"error": {"message": "Not a request."}})
+            await self.send_json(error.error_status_hint, _dump({"error": {"message": "Not a request."}}))
             return None
         return None if head is None else (head, bytes(body))
 
@@ -267,8 +320,13 @@ class _Http:
         self._h11.start_next_cycle()
         return True
 
-    async def send_json(self, status: int, message: Mapping[str, Any], **headers: str) -> None:
-        body = json.dumps(message).encode()
+    async def until_left(self) -> None:
+        """Waits until the client leaves, and hears nothing that it says."""
+        while await self._stream.receive_some(READ_BYTES):
+            pass
+
+    async def send_json(self, status: int, text: str, **headers: str) -> None:
+        body = text.encode()
         await self._head(status, {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers})
         await self._send(h11.Data(data=body))
         await self.end()
@@ -277,17 +335,13 @@ class _Http:
         await self._head(200, {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"})
 
     async def send_event(self, message: Mapping[str, Any]) -> None:
-        await self.send_data(json.dumps(message, ensure_ascii=False))
+        await self.send_data(_dump(message))
 
     async def send_data(self, text: str) -> None:
         await self._send(h11.Data(data=f"data: {text}\n\n".encode()))
 
     async def end(self) -> None:
         await self._send(h11.EndOfMessage())
-
-    def break_off(self) -> None:
-        """Leaves the answer where it is; the connection cannot be used any more."""
-        self._h11.send_failed()
 
     async def _head(self, status: int, headers: Mapping[str, str]) -> None:
         await self._send(h11.Response(status_code=status, headers=list(headers.items())))

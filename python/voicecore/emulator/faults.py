@@ -1,7 +1,7 @@
 """What the emulator does wrong when it is asked to: so that an application can be tried against it.
 
-A fault is written `name`, `name=value` or `name=value@after`: `after` counts messages of content (audio or transcripts)
-of one connection, and the fault happens once that many were sent.
+A fault is written `name`, `name=value` or `name=value@after`: `after` counts messages of content: audio or transcripts
+of one connection, tokens of one reply of the language model. The fault happens once that many were sent.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from voicecore.errors import ConfigurationError
 
 # Name -> what it does, for the help; "=" in front of it: it takes a value, and what that is.
 FAULTS = {
-    "late": "=seconds before the first audio or transcript",
+    "late": "=seconds before the first audio, transcript or token",
     "slow": "=seconds before each",
     "stall": "nothing more is said, and nobody is told",
     "close": "=code of a WebSocket close",
     "drop": "the connection is torn, without a close",
-    "error": "the vendor's error for a failed synthesis or recognition",
+    "error": "the vendor's error for a failed synthesis, recognition or reply",
     "garbage": "a message that is no JSON",
     "truncate": "a message of which the end is cut off",
     "duplicate": "every audio message comes twice",
     "reorder": "every two audio messages change places",
     "lose": "one audio message is not sent",
-    "http": "=status that refuses every upgrade, or with @n the first n, with Retry-After: 1",
+    "unended": "a reply of the language model that ends without its end mark",
+    "http": "=status that refuses every upgrade and chat, or with @n the first n, with Retry-After: 1",
     "idle": "=seconds without a message of the client, after which the connection is closed with 1011",
 }
 _SPELLING = re.compile(r"(?P<name>[a-z]+)(?:=(?P<value>\d+(?:\.\d+)?))?(?:@(?P<after>\d+))?")
@@ -54,7 +55,7 @@ def parse_fault(text: str) -> EmulatorFault:
 
 
 def refusal_of(faults: Sequence[EmulatorFault], connections: int) -> int | None:
-    """The HTTP status that the next upgrade is refused with, if a fault says so."""
+    """The HTTP status that the next upgrade or chat is refused with, if a fault says so."""
     for fault in faults:
         if fault.name == "http" and (fault.after is None or connections < fault.after):
             return int(fault.value)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from voicecore import vendors
 from voicecore.emulator.faults import EmulatorFault
-from voicecore.emulator.replies import LlmFault, LlmTurn
+from voicecore.emulator.replies import LlmTurn
 from voicecore.protocol import Dialect
 from voicecore.secret import Secret
 from voicecore.vendors.deepdub import DeepdubOpen, DeepdubWs
@@ -29,15 +29,13 @@ class Profile:
     audio is sent, 0 for as fast as it is made. `chunk_seconds` is the length of one audio message.
     `uplift_after_cancel`: what Uplift still says of a cancelled utterance (nothing, its end, or all of its audio);
     `uplift_unknown_voice`: whether it answers a voice that it does not have. `llm_script`: what the language model
-    answers, request by request; a small grammar once it is over. `llm_fault` befalls every turn that has none of its
-    own; `llm_token_seconds` is the time that one token takes.
+    answers, request by request; a small grammar once it is over. `llm_token_seconds` is the time that one token takes.
     """
 
     key: Secret | None = None
     refusal: Literal["vendor", "http", "in_band", "silent"] = "vendor"
     no_credit: bool = False
     llm_script: tuple[LlmTurn, ...] = ()
-    llm_fault: LlmFault | None = None
     llm_token_seconds: float = 0.0
     max_contexts: int | None = None
     chunk_seconds: float = 0.2

@@ -10,13 +10,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from voicecore.chat import ToolCall
+from voicecore.emulator.faults import EmulatorFault, parse_fault
 from voicecore.emulator.grammar import words_of
 from voicecore.emulator.phrases import PHRASES
-
-LlmFault = Literal["rate_limit", "server_error", "unavailable", "truncated", "no_end", "malformed"]
+from voicecore.errors import ConfigurationError
 
 _ANSWERS = (
     "Thank you, I will be there on Monday at nine.",
@@ -41,16 +41,69 @@ _NOT_TELLING = {"get", "set", "the", "look", "up", "find", "of", "a"}  # words o
 
 @dataclass(frozen=True, slots=True)
 class LlmTurn:
-    """One answer of a script. `fault` refuses it (429, 500, 503) or spoils its stream; `retry_after`: seconds.
+    """One answer of a script. `indexed` False leaves `index` out of its tool calls' deltas, as the vendor may do.
 
-    `indexed` False leaves `index` out of the deltas of its tool calls, as the vendor was seen to do.
+    `fault` refuses or spoils it, as `voicecore emulate --fault` would ("http=503", "drop@2"); `retry_after`: seconds,
+    of a refusal. Raises `ConfigurationError` for a fault that is none.
     """
 
     content: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
-    fault: LlmFault | None = None
+    fault: str | None = None
     retry_after: float | None = None
     indexed: bool = True
+
+    def __post_init__(self) -> None:
+        self.faults()
+
+    def faults(self) -> tuple[EmulatorFault, ...]:
+        """What befalls this turn alone."""
+        return () if self.fault is None else (parse_fault(self.fault),)
+
+
+def parse_script(data: bytes) -> tuple[LlmTurn, ...]:
+    """A script as it stands in a file: a JSON list of turns, each an object with the names of `LlmTurn`.
+
+    A tool call has a `name`, `arguments` (an object, or the text that the model wrote) and, if it matters, an `id`.
+    Raises `ConfigurationError`.
+    """
+    try:
+        turns = json.loads(data)
+    except ValueError as error:
+        raise ConfigurationError(f"script: expected JSON: {error}") from None
+    if not isinstance(turns, list):
+        raise ConfigurationError(f"script: expected a list of turns, got {type(turns).__name__}")
+    return tuple(_parsed_turn(place, turn) for place, turn in enumerate(turns))
+
+
+_TURN_FIELDS = {
+    "content": (str,),
+    "tool_calls": (list,),
+    "fault": (str, type(None)),
+    "retry_after": (int, float, type(None)),
+    "indexed": (bool,),
+}
+
+
+def _parsed_turn(place: int, turn: object) -> LlmTurn:
+    where = f"script: turn {place}"
+    if not isinstance(turn, dict):
+        raise ConfigurationError(f"{where}: expected an object, got {type(turn).__name__}")
+    for name, value in turn.items():
+        if name not in _TURN_FIELDS:
+            raise ConfigurationError(f"{where}: expected {', '.join(_TURN_FIELDS)}, got {name!r}")
+        if not isinstance(value, _TURN_FIELDS[name]):
+            raise ConfigurationError(f"{where}: {name}: got {type(value).__name__}")
+    calls = tuple(_parsed_call(f"{where}: tool call {n}", n, call) for n, call in enumerate(turn.get("tool_calls", ())))
+    return LlmTurn(**{**turn, "tool_calls": calls})
+
+
+def _parsed_call(where: str, place: int, call: object) -> ToolCall:
+    if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+        raise ConfigurationError(f"{where}: expected an object with a name")
+    arguments = call.get("arguments", {})
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return ToolCall(str(call.get("id", f"call_{place}")), call["name"], text)
 
 
 def reply_to(request: Mapping[str, Any]) -> LlmTurn:
