@@ -26,7 +26,7 @@ def run_emulator(*flags: str, **environment: str) -> Iterator[Urls]:
 
 
 class Proxy:
-    """Passes everything on to one server. `opened`: connections so far."""
+    """Passes everything on to one server. `opened`: connections so far; `open`: those that still are."""
 
     def __init__(self, url: str) -> None:
         self._target = urlsplit(url)
@@ -34,6 +34,10 @@ class Proxy:
         self._running: set[asyncio.Task[None]] = set()
         self.opened = 0
         self.url = ""
+
+    @property
+    def open(self) -> int:
+        return len(self._running)
 
     def cut(self) -> None:
         """Breaks every connection."""
