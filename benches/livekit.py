@@ -230,7 +230,19 @@ async def rows(urls: Mapping[str, str], rounds: int) -> list[Row]:
 
 @contextmanager
 def emulator() -> Iterator[Mapping[str, str]]:
-    command = [sys.executable, "-m", "voicecore", "emulate", "--json", "--port", "0", "--voice", "tone", "--ears", "none"]
+    command = [
+        sys.executable,
+        "-m",
+        "voicecore",
+        "emulate",
+        "--json",
+        "--port",
+        "0",
+        "--voice",
+        "tone",
+        "--ears",
+        "none",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             yield json.loads(process.stdout.readline())["urls"]  # type: ignore[union-attr]

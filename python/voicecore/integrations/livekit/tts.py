@@ -31,6 +31,8 @@ from voicecore.speech import SpeechContext
 from voicecore.vendors import find_dialect
 
 FRAME_SECONDS = 1.0  # the longest frame that is passed on
+AHEAD_SECONDS = 0.5  # with this much audio passed on ahead of its time, the next may wait for company ...
+WAIT_SECONDS = 0.02  # ... this long
 SHORTEST = 20  # characters; a shorter sentence is spoken with the next one, as LiveKit's own tokenizers do
 
 
@@ -265,6 +267,7 @@ class _Frames:
         self._loop = asyncio.get_running_loop()
         self._chunks: list[AudioChunk] = []
         self._due: asyncio.Handle | None = None
+        self._heard_until = 0.0  # when a listener without delay has heard what was passed on
 
     def __enter__(self) -> _Frames:
         return self
@@ -277,8 +280,9 @@ class _Frames:
 
     def push(self, chunk: AudioChunk) -> None:
         self._chunks.append(chunk)
-        if self._due is None:  # when everything has been taken that is there
-            self._due = self._loop.call_soon(self._flush)
+        if self._due is None:
+            ahead = self._heard_until - self._loop.time() > AHEAD_SECONDS
+            self._due = self._loop.call_later(WAIT_SECONDS, self._flush) if ahead else self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._due = None
@@ -287,6 +291,7 @@ class _Frames:
         rate = self._chunks[0].format.sample_rate
         samples = np.concatenate([chunk.samples for chunk in self._chunks])
         self._chunks.clear()
+        self._heard_until = max(self._heard_until, self._loop.time()) + len(samples) / rate
         longest = int(rate * FRAME_SECONDS)
         for at in range(0, len(samples), longest):
             part = samples[at : at + longest]
