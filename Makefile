@@ -22,6 +22,7 @@ test: lint types test-rust test-python test-integrations
 
 test-rust: $(STAMPS)/venv
 	cargo test --workspace --quiet
+	cargo test --package voicecore --test transcoder --test wav --quiet
 
 test-python: $(STAMPS)/wheel $(STAMPS)/livekit
 	rm -rf $(STAMPS)/coverage

@@ -167,8 +167,22 @@ async def test_opening_and_closing_are_given_up_at_any_time(emulator, autojump_c
 
 async def test_two_cancels_in_a_row_still_leave_nothing(emulator, autojump_clock):
     """The second comes while the first is being followed, before the socket is gone."""
+    open_sockets: set[asyncio.Protocol] = set()
+
+    async def connect(url: str, ssl_context: object, protocol: Any) -> None:
+        lost = protocol.connection_lost
+        protocol.connection_lost = lambda error: (open_sockets.discard(protocol), lost(error))
+        open_sockets.add(protocol)
+        await guest.over_memory(emulator.open_stream)(url, ssl_context, protocol)
+
+    async def session() -> None:
+        try:
+            await speak_forever(emulator, open_stream=connect)
+        finally:
+            assert not open_sockets, "the block was left before its socket was closed"
+
     for turns in range(12):
-        task = asyncio.ensure_future(speak_forever(emulator))
+        task = asyncio.ensure_future(session())
         await asyncio.sleep(0.5)
         task.cancel()
         for _ in range(turns):
@@ -178,8 +192,8 @@ async def test_two_cancels_in_a_row_still_leave_nothing(emulator, autojump_clock
         assert task.cancelled()
 
 
-async def speak_forever(emulator: Any) -> None:
-    async with tts(emulator) as session:
+async def speak_forever(emulator: Any, **arguments: Any) -> None:
+    async with tts(emulator, **arguments) as session:
         while True:
             async with session.synthesize(TEXT) as speech:
                 await read(speech)

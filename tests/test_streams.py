@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.formats import mp3
 
 from voicecore.audio import AudioFormat
 from voicecore.codec import decode_mulaw, resample
+from voicecore.content import FormatMismatch
 from voicecore.errors import ContainerError
 from voicecore.events import Audio, ContextAccepted, ContextFinished
 from voicecore.inbox import Received
@@ -152,6 +154,41 @@ def test_an_utterance_without_sound_has_no_real_time_factor():
     metrics = Metrics(1.0)
     decoder(metrics=metrics).decode(finished(at=3.0))
     assert (metrics.duration, metrics.real_time_factor, metrics.ttfb) == (2.0, None, None)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_bytes_that_are_not_what_was_said_are_decoded_as_what_they_are(size):
+    metrics, warnings = Metrics(0.0), []
+    speech = SpeechDecoder("a", PCM8, PCM16, metrics, warnings.append)
+    data = wav_header(16_000, 2 * len(RAMP)) + RAMP.tobytes()
+    chunks = [speech.decode(audio(data[at : at + size])) for at in range(0, len(data), size)]
+    chunks.append(speech.decode(finished()))
+    assert samples_of([chunk for chunk in chunks if chunk]) == RAMP.tolist()
+    assert warnings == [FormatMismatch("a", PCM8, WAV16)]
+    assert (metrics.wire_format, metrics.format_mismatches) == (WAV16, 1)
+
+
+def test_a_stream_that_ends_before_it_is_known_is_what_was_said():
+    metrics, warnings = Metrics(0.0), []
+    speech = SpeechDecoder("a", PCM16, PCM16, metrics, warnings.append)
+    assert speech.decode(audio(b"RI")) is None
+    assert speech.decode(finished(b"FF")).data == b"RIFF"
+    assert (metrics.wire_format, metrics.format_mismatches, warnings) == (PCM16, 0, [])
+
+
+def test_own_bytes_have_the_format_that_they_are_in():
+    speech = SpeechDecoder("a", PCM16, None, Metrics(0.0))
+    data = wav_header(8_000, 4) + b"abcd"
+    chunk = speech.decode(audio(data))
+    assert (chunk.data, chunk.format) == (data, AudioFormat("pcm_s16le", 8_000, container="wav"))
+
+
+def test_damage_of_a_coded_stream_is_counted():
+    data, metrics = mp3(24_000, bare=True), Metrics(0.0)
+    speech = decoder(AudioFormat("mp3", 24_000), PCM16, metrics)
+    speech.decode(audio(data[:960] + b"junk" + data[960:-10]))
+    assert speech.decode(finished()) is not None
+    assert (metrics.skipped_bytes, metrics.dangling_bytes > 0, metrics.format_mismatches) == (4, True, 0)
 
 
 def test_a_header_is_the_first_byte():

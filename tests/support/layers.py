@@ -14,6 +14,7 @@ SANS_IO = [
     "voicecore.chat",
     "voicecore.codec",
     "voicecore.connection",
+    "voicecore.content",
     "voicecore.deadlines",
     "voicecore.errors",
     "voicecore.events",
