@@ -41,7 +41,7 @@ lint: $(STAMPS)/wheel
 
 types: $(STAMPS)/wheel $(STAMPS)/livekit
 	$(BIN)/mypy
-	MYPYPATH=python:$(PLUGIN) $(LIVEKIT)/mypy --explicit-package-bases -p voicecore.integrations.livekit -p livekit.plugins._60db
+	MYPYPATH=python:$(PLUGIN) $(LIVEKIT)/mypy --explicit-package-bases python/voicecore/integrations/livekit/*.py $(PLUGIN)/livekit/plugins/_60db/*.py
 	$(BIN)/python -m mypy.stubtest voicecore._core
 
 bench: $(STAMPS)/wheel

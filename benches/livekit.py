@@ -1,9 +1,9 @@
-"""`python -m benches.livekit [--rounds N] [--json PATH]`, in .venv-livekit: our LiveKit classes beside published plugins.
+"""`python -m benches.livekit [--rounds N] [--json PATH]`, in .venv-livekit: our classes beside published plugins.
 
 Both ask the same emulator (a process of its own, whose CPU time does not count) for the same audio, by turns in random
 order, in one process. A figure is CPU time of this process per second of audio, and the time from the last text to the
-first frame; a ratio is the median of the ratios of the rounds. LiveKit's own share, which no plugin can save, is the row
-"LiveKit alone": the same audio from memory, as frames.
+first frame; a ratio is the median of the ratios of the rounds. LiveKit's own share, which no plugin can save, is the
+row "LiveKit alone": the same audio from memory, in frames of 0.2 s.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def test_without_a_key_nothing_is_made(service):
         (STT, {"encoding": "flac"}),
         (STT, {"encoding": "mulaw", "sample_rate": 16_000}),
         (STT, {"languages": ["en"] * 6}),
-        (TTS, {"encoding": "OGG_OPUS"}),
+        (TTS, {"encoding": "FLAC"}),
         (TTS, {"sample_rate": 1}),
         (LLM, {"temperature": 3.0}),
         (LLM, {"top_k": 0}),

@@ -40,6 +40,14 @@ async def test_one_shot_is_every_sample(urls, rate):
     assert [event.is_final for event in events] == [False] * (len(events) - 1) + [True]
 
 
+@pytest.mark.parametrize("encoding", ["MULAW", "ogg_opus"])
+async def test_other_encodings_come_as_samples(urls, encoding):
+    async with TTS(api_key="k", ws_url=urls["60db-tts"], encoding=encoding) as speaker:
+        frame = await speaker.synthesize(FIRST).collect()
+    assert frame.sample_rate == 16_000
+    assert frame.duration == pytest.approx(len(await directly(urls["60db-tts"], FIRST)) / 16_000, abs=0.1)
+
+
 async def test_a_stream_speaks_sentence_by_sentence_in_order(urls):
     words = (FIRST + SECOND).replace(" ", " |").split("|")
     async with TTS(api_key="k", ws_url=urls["60db-tts"]) as speaker:
