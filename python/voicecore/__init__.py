@@ -1,56 +1,30 @@
-"""voicecore: a Rust audio codec core, and every voice vendor's streaming protocol on trio.
+"""voicecore: a Rust audio codec core, and every voice vendor's streaming protocol on trio and asyncio.
 
-from voicecore import AudioFormat, codec, connect_llm, connect_stt, connect_tts
+from voicecore import AudioFormat, codec, connect_llm
+from voicecore import connect_stt, connect_tts  # on trio; `voicecore.aio` has them for asyncio
 """
 
-from voicecore import codec as codec
-from voicecore.audio import AudioChunk as AudioChunk
-from voicecore.audio import AudioFormat as AudioFormat
-from voicecore.chat import ChatDelta as ChatDelta
-from voicecore.chat import ToolCall as ToolCall
-from voicecore.chat import Usage as Usage
-from voicecore.deadlines import ChatDeadlines as ChatDeadlines
-from voicecore.deadlines import Deadlines as Deadlines
-from voicecore.errors import AuthError as AuthError
-from voicecore.errors import Base64Error as Base64Error
-from voicecore.errors import CodecError as CodecError
-from voicecore.errors import ConfigurationError as ConfigurationError
-from voicecore.errors import ConnectionFailedError as ConnectionFailedError
-from voicecore.errors import ConnectionLostError as ConnectionLostError
-from voicecore.errors import ContainerError as ContainerError
-from voicecore.errors import DeadlineError as DeadlineError
-from voicecore.errors import FormatError as FormatError
-from voicecore.errors import InvalidBufferError as InvalidBufferError
-from voicecore.errors import InvalidRequestError as InvalidRequestError
-from voicecore.errors import MessageError as MessageError
-from voicecore.errors import ProtocolError as ProtocolError
-from voicecore.errors import QueueOverflowError as QueueOverflowError
-from voicecore.errors import QuotaError as QuotaError
-from voicecore.errors import RateLimitError as RateLimitError
-from voicecore.errors import StateError as StateError
-from voicecore.errors import TextTooLongError as TextTooLongError
-from voicecore.errors import TlsError as TlsError
-from voicecore.errors import VendorError as VendorError
-from voicecore.errors import VendorUnavailableError as VendorUnavailableError
-from voicecore.errors import VoicecoreError as VoicecoreError
-from voicecore.events import Transcript as Transcript
-from voicecore.llm import LLM as LLM
-from voicecore.llm import connect_llm as connect_llm
-from voicecore.reconnect import AudioGap as AudioGap
-from voicecore.reconnect import Reconnect as Reconnect
-from voicecore.reconnect import Reconnected as Reconnected
-from voicecore.reconnect import Reconnecting as Reconnecting
-from voicecore.secret import Secret as Secret
-from voicecore.session import STT as STT
-from voicecore.session import TTS as TTS
-from voicecore.session import connect_stt as connect_stt
-from voicecore.session import connect_tts as connect_tts
-from voicecore.vendors.deepdub import DeepdubOptions as DeepdubOptions
-from voicecore.vendors.deepdub import DeepdubStreamOptions as DeepdubStreamOptions
-from voicecore.vendors.sixtydb import SixtydbChatOptions as SixtydbChatOptions
-from voicecore.vendors.sixtydb import SixtydbSttOptions as SixtydbSttOptions
-from voicecore.vendors.sixtydb import SixtydbTtsOptions as SixtydbTtsOptions
-from voicecore.vendors.uplift import UpliftOptions as UpliftOptions
-from voicecore.vendors.vachana import SpeakerEmbedding as SpeakerEmbedding
-from voicecore.vendors.vachana import VachanaSttOptions as VachanaSttOptions
-from voicecore.vendors.vachana import VachanaTtsOptions as VachanaTtsOptions
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
+from voicecore.names import *  # noqa: F403
+
+if _TYPE_CHECKING:
+    from voicecore import aio as aio
+    from voicecore.on_trio import connect_stt as connect_stt
+    from voicecore.on_trio import connect_tts as connect_tts
+
+# Loaded when first used, so that neither runtime is imported for the other's users.
+_LATER = {"connect_stt": "voicecore.on_trio", "connect_tts": "voicecore.on_trio", "aio": "voicecore.aio"}
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _import_module(_LATER[name])
+    return globals().setdefault(name, getattr(module, name, module))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

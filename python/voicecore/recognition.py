@@ -1,12 +1,10 @@
-"""What speech-to-text gives the user: `SttStream`, one recognition session. On trio."""
+"""What speech-to-text gives the user: `SttStream`, one recognition session."""
 
 from __future__ import annotations
 
 from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-
-import trio
 
 from voicecore.audio import AudioFormat
 from voicecore.connection import SESSION
@@ -50,7 +48,7 @@ class SttStream:
         self._link: Link | None = None
         self._finished = False
         self._sent = ReplayBuffer(wire.byte_rate, stt.replay)
-        self._recovering = trio.Lock()
+        self._recovering = stt.backend.lock()
         self._speech_began = 0.0  # where in the audio, in seconds
         self._reports: deque[Event] = deque()
 
@@ -79,8 +77,10 @@ class SttStream:
             return
         if self.summary is None:
             link.abort()
-        else:
+        elif error is None:
             await link.close()
+        else:
+            link.begin_close()
 
     async def send(self, frame: Any) -> None:
         """Sends audio: any buffer in the stream's input format, of any length.
@@ -90,7 +90,7 @@ class SttStream:
         """
         await self._writable()
         pieces = self._encoder.encode(frame)
-        self._heard_at = max(self._heard_at, trio.current_time()) + sum(map(len, pieces)) / self._byte_rate
+        self._heard_at = max(self._heard_at, self._stt.backend.now()) + sum(map(len, pieces)) / self._byte_rate
         await self._send_audio(pieces)
 
     async def finish(self) -> None:
@@ -108,12 +108,12 @@ class SttStream:
     async def configure(self, **changes: Any) -> None:
         """Changes a running session, e.g. `languages=["hi"]`, `continuous_mode=False`."""
         self._sending().send(ConfigureStream(changes))
-        await trio.lowlevel.checkpoint()
+        await self._stt.backend.checkpoint()
 
     async def probe(self) -> None:
         """Sends a latency probe; its answer is a `ProbeAnswered` among the events."""
         self._sending().send(Probe())
-        await trio.lowlevel.checkpoint()
+        await self._stt.backend.checkpoint()
 
     def __aiter__(self) -> Self:
         return self
@@ -163,7 +163,7 @@ class SttStream:
                 await self._recover(link, error)  # which sends it too
 
     def _stop(self) -> StopStream:
-        return StopStream(max(0.0, self._heard_at - trio.current_time()))
+        return StopStream(max(0.0, self._heard_at - self._stt.backend.now()))
 
     async def _recover(self, lost: Link, error: VoicecoreError) -> None:
         """Goes on with another connection in place of one that was lost. Raises `error`, or why there is no other."""

@@ -1,6 +1,6 @@
-"""The user's way in, on trio: sessions with a vendor.
+"""The user's way in: sessions with a vendor, on any runtime that fills in `backend.py`.
 
-`TTS` and `STT` own their links (sockets) inside one nursery, so that nothing outlives `async with`; what they give
+`TTS` and `STT` own their links (sockets) inside one block, so that nothing outlives `async with`; what they give
 the user is in `speech.py` and `recognition.py`. Every wait here can be cancelled.
 """
 
@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-import trio
-
 from voicecore.audio import AudioFormat
+from voicecore.backend import Backend, Opener
 from voicecore.connection import Connection
 from voicecore.deadlines import Deadlines
 from voicecore.errors import AuthError, ConfigurationError, ConnectionLostError, DeadlineError, VoicecoreError
@@ -25,13 +25,12 @@ from voicecore.events import ClassifyVoice, Event, Failed, OpenContext, Synthesi
 from voicecore.inbox import MAX_BUFFERED_SECONDS, Overflow
 from voicecore.keys import find_key
 from voicecore.link import Link
-from voicecore.nursery import flat_nursery
 from voicecore.protocol import Dialect, Protocol, Role
 from voicecore.recognition import SttStream
-from voicecore.reconnect import Backoff, ConnectLimiter, Reconnect, Reconnected, Reconnecting, is_loss
+from voicecore.reconnect import Backoff, Reconnect, Reconnected, Reconnecting, is_loss
 from voicecore.secret import Secret
 from voicecore.speech import SentenceContext, Speech, SpeechContext, StreamedContext
-from voicecore.transport import check_url, open_stream
+from voicecore.transport import check_url
 from voicecore.vendors import find_dialect
 from voicecore.vendors.options import expect_one_of, expect_range, expect_text
 
@@ -40,78 +39,92 @@ DEFAULT_INPUT = AudioFormat("pcm_s16le", 16_000)
 MAX_CONNECTIONS = 4  # of a session, with a vendor that serves one utterance at a time on each
 
 _S = TypeVar("_S", "TTS", "STT")
-OpenStream = Callable[[str, "ssl.SSLContext | None"], Awaitable[trio.abc.Stream]]
+_O = TypeVar("_O", bound=Opener)
 
 
-def connect_tts(
-    vendor: str,
-    *,
-    api_key: str | Secret | None = None,
-    url: str | None = None,
-    deadlines: Deadlines | None = None,
-    ssl_context: ssl.SSLContext | None = None,
-    max_buffered: float = MAX_BUFFERED_SECONDS,
-    on_overflow: Overflow = "fail",
-    allow_plaintext: bool = False,
-    on_limit: Literal["wait", "raise"] = "wait",
-    max_connections: int = MAX_CONNECTIONS,
-    reconnect: Reconnect | None = None,
-    on_event: Callable[[Event], None] | None = None,
-    open_stream: OpenStream = open_stream,
-) -> AbstractAsyncContextManager[TTS]:
-    """A text-to-speech session with a vendor, for `async with`. `vendor` may name one of its protocols ("deepdub-ws").
+class Connector(Generic[_O]):
+    """Opens sessions on one runtime. `_O`: what opens a socket there."""
 
-    The key comes from `api_key` or the vendor's environment variable; `url` is the whole URL, else the vendor's
-    variable, else the vendor's own. `max_buffered` bounds, in seconds of audio, what may wait for a slow consumer of
-    one context; then `on_overflow` decides: "fail" that context, "drop_oldest" audio of it, or "wait", which stops
-    reading the socket: the vendor feels it, but gets no answer to its pings meanwhile either. A request over a limit
-    of the vendor waits or, with `on_limit="raise"`, raises `RateLimitError` with `retry_after`. A vendor that serves
-    one utterance at a time on a connection gets up to `max_connections` of them; further requests wait for a free
-    one. A connection that is lost is opened again as `reconnect` says, and a request that got no audio yet is sent
-    again; one that did never is. `on_event` is called with each `Reconnecting` and `Reconnected`.
+    def __init__(self, backend: Backend, open_stream: _O) -> None:
+        self._backend = backend
+        self._open_stream = open_stream
 
-    Raises `ConfigurationError` (a `ValueError`) at once for a missing key or a bad argument. Entering connects, and
-    raises `AuthError`, `ConnectionFailedError`, `TlsError` or `DeadlineError`; cancelling that leaves nothing behind.
-    """
-    dialect, whole_url, key = _find(vendor, "tts", api_key, url, allow_plaintext)
-    limits = deadlines or Deadlines()
-    expect_one_of("on_overflow", on_overflow, ("fail", "drop_oldest", "wait"))
-    expect_one_of("on_limit", on_limit, ("wait", "raise"))
-    expect_range("max_connections", max_connections, 1, 1000, whole=True)
-    bound = _Bound(max_buffered, on_overflow)
-    again = _Again(reconnect or Reconnect(), on_event)
-    settings = _Settings(
-        dialect, key, whole_url, limits, bound, ssl_context, open_stream, again, on_limit, max_connections
-    )
-    return _session(lambda nursery: TTS(settings, nursery))
+    def connect_tts(
+        self,
+        vendor: str,
+        *,
+        api_key: str | Secret | None = None,
+        url: str | None = None,
+        deadlines: Deadlines | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        max_buffered: float = MAX_BUFFERED_SECONDS,
+        on_overflow: Overflow = "fail",
+        allow_plaintext: bool = False,
+        on_limit: Literal["wait", "raise"] = "wait",
+        max_connections: int = MAX_CONNECTIONS,
+        reconnect: Reconnect | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        open_stream: _O | None = None,
+    ) -> AbstractAsyncContextManager[TTS]:
+        """A text-to-speech session with a vendor, for `async with`.
 
+        `vendor` may name one of its protocols ("deepdub-ws"). The key comes from `api_key` or the vendor's environment
+        variable; `url` is the whole URL, else the vendor's variable, else the vendor's own. `max_buffered` bounds, in
+        seconds of audio, what may wait for a slow consumer of one context; then `on_overflow` decides: "fail" that
+        context, "drop_oldest" audio of it, or "wait", which stops reading the socket: the vendor feels it, but gets no
+        answer to its pings meanwhile either. A request over a limit of the vendor waits or, with `on_limit="raise"`,
+        raises `RateLimitError` with `retry_after`. A vendor that serves one utterance at a time on a connection gets
+        up to `max_connections` of them; further requests wait for a free one. A connection that is lost is opened
+        again as `reconnect` says, and a request that got no audio yet is sent again; one that did never is. `on_event`
+        is called with each `Reconnecting` and `Reconnected`. `open_stream` opens the socket in place of our own: on
+        trio it is called with the URL and the SSL context and gives a stream; on asyncio it is called with the
+        protocol to connect, too.
 
-def connect_stt(
-    vendor: str,
-    *,
-    api_key: str | Secret | None = None,
-    url: str | None = None,
-    deadlines: Deadlines | None = None,
-    ssl_context: ssl.SSLContext | None = None,
-    max_buffered: float = MAX_BUFFERED_SECONDS,
-    on_overflow: Overflow = "fail",
-    allow_plaintext: bool = False,
-    reconnect: Reconnect | None = None,
-    on_event: Callable[[Event], None] | None = None,
-    open_stream: OpenStream = open_stream,
-) -> AbstractAsyncContextManager[STT]:
-    """A speech-to-text session with a vendor, for `async with`. Arguments and errors as for `connect_tts`.
+        Raises `ConfigurationError` (a `ValueError`) at once for a missing key or a bad argument. Entering connects,
+        and raises `AuthError`, `ConnectionFailedError`, `TlsError`, `DeadlineError`, or `StateError` on the wrong
+        runtime; cancelling that leaves nothing behind.
+        """
+        dialect, whole_url, key = _find(vendor, "tts", api_key, url, allow_plaintext)
+        limits = deadlines or Deadlines()
+        expect_one_of("on_overflow", on_overflow, ("fail", "drop_oldest", "wait"))
+        expect_one_of("on_limit", on_limit, ("wait", "raise"))
+        expect_range("max_connections", max_connections, 1, 1000, whole=True)
+        bound = _Bound(max_buffered, on_overflow)
+        again = _Again(reconnect or Reconnect(), on_event)
+        opener = open_stream or self._open_stream
+        settings = _Settings(
+            self._backend, dialect, key, whole_url, limits, bound, ssl_context, opener, again, on_limit, max_connections
+        )
+        return _session(self._backend, partial(TTS, settings))
 
-    After a lost connection the last `reconnect.replay` seconds of audio that no final covers are sent again; what is
-    older is reported as an `AudioGap`.
-    """
-    dialect, whole_url, key = _find(vendor, "stt", api_key, url, allow_plaintext)
-    limits = deadlines or Deadlines()
-    expect_one_of("on_overflow", on_overflow, ("fail", "drop_oldest", "wait"))
-    bound = _Bound(max_buffered, on_overflow)
-    again = _Again(reconnect or Reconnect(), on_event)
-    settings = _Settings(dialect, key, whole_url, limits, bound, ssl_context, open_stream, again)
-    return _session(lambda nursery: STT(settings, nursery))
+    def connect_stt(
+        self,
+        vendor: str,
+        *,
+        api_key: str | Secret | None = None,
+        url: str | None = None,
+        deadlines: Deadlines | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        max_buffered: float = MAX_BUFFERED_SECONDS,
+        on_overflow: Overflow = "fail",
+        allow_plaintext: bool = False,
+        reconnect: Reconnect | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        open_stream: _O | None = None,
+    ) -> AbstractAsyncContextManager[STT]:
+        """A speech-to-text session with a vendor, for `async with`. Arguments and errors as for `connect_tts`.
+
+        After a lost connection the last `reconnect.replay` seconds of audio that no final covers are sent again; what
+        is older is reported as an `AudioGap`.
+        """
+        dialect, whole_url, key = _find(vendor, "stt", api_key, url, allow_plaintext)
+        limits = deadlines or Deadlines()
+        expect_one_of("on_overflow", on_overflow, ("fail", "drop_oldest", "wait"))
+        bound = _Bound(max_buffered, on_overflow)
+        again = _Again(reconnect or Reconnect(), on_event)
+        opener = open_stream or self._open_stream
+        settings = _Settings(self._backend, dialect, key, whole_url, limits, bound, ssl_context, opener, again)
+        return _session(self._backend, partial(STT, settings))
 
 
 class _Bound(NamedTuple):
@@ -132,13 +145,14 @@ class _Again(NamedTuple):
 class _Settings:
     """What it takes to open one more connection to the same vendor."""
 
+    backend: Backend
     dialect: Dialect
     key: Secret
     url: str
     deadlines: Deadlines
     bound: _Bound
     ssl_context: ssl.SSLContext | None
-    open_stream: OpenStream
+    open_stream: Opener
     again: _Again
     on_limit: Literal["wait", "raise"] = "wait"
     max_connections: int = 1
@@ -156,53 +170,44 @@ def _find(
 
 
 @asynccontextmanager
-async def _session(make: Callable[[trio.Nursery], _S]) -> AsyncIterator[_S]:
-    async with flat_nursery() as nursery:
-        session = make(nursery)
+async def _session(backend: Backend, make: Callable[[Any], _S]) -> AsyncIterator[_S]:
+    backend.check()
+    async with backend.background() as background:
+        session = make(background)
         await session._open()
         yield session
         await session._close()
 
 
-_LIMITER: trio.lowlevel.RunVar[ConnectLimiter] = trio.lowlevel.RunVar("voicecore.connect_limiter")
-
-
-def _connect_limiter() -> ConnectLimiter:
-    """The process's own, or rather that of the running trio: its clock may be a test's."""
-    try:
-        return _LIMITER.get()
-    except LookupError:
-        limiter = ConnectLimiter()
-        _LIMITER.set(limiter)
-        return limiter
-
-
 class _Session:
     """What text-to-speech and speech-to-text share: links to one vendor, opened when needed, closed together."""
 
-    def __init__(self, settings: _Settings, nursery: trio.Nursery) -> None:
+    def __init__(self, settings: _Settings, background: Any) -> None:
         self.dialect = settings.dialect
+        self.backend = settings.backend
         self._settings = settings
-        self._nursery = nursery
+        self._background = background
         self._links: dict[Link, bool] = {}  # in the order of their opening; True: its end was noted
-        self._changed = trio.lowlevel.ParkingLot()  # something happened to a link
+        self._changed = self.backend.lot()  # something happened to a link
         self._refusal: Callable[[], VoicecoreError] | None = None
         self._loss: Callable[[], VoicecoreError] | None = None  # what the last connection ended in, if not in order
         self.backoff = Backoff(settings.again.policy)
 
     async def _close(self) -> None:
-        async with trio.open_nursery() as nursery:
-            for link in tuple(self._links):
-                nursery.start_soon(link.close)
+        links = tuple(self._links)
+        for link in links:
+            link.begin_close()
+        for link in links:
+            await link.close()
 
     async def _link_again(self, error: VoicecoreError, options: Any = None) -> Link:
         """A connection in place of one that ended in `error`. Raises the last error once the policy gives up."""
         while True:
-            delay = self.backoff.delay(error, trio.current_time())
+            delay = self.backoff.delay(error, self.backend.now())
             if delay is None:
                 raise error
             self.report(Reconnecting(self.backoff.in_a_row, delay, error))
-            await trio.sleep(delay)
+            await self.backend.sleep(delay)
             try:
                 link = await self._new_link(options)
             except VoicecoreError as next_error:
@@ -219,14 +224,10 @@ class _Session:
     async def _new_link(self, options: Any = None) -> Link:
         """Opens a connection and waits until the vendor accepts work."""
         await self._wait_for_a_place()
-        began = trio.current_time()
-        stream = await self._open_stream()
-        connection = self._new_connection(options)
-        connection.start(began)
-        link = Link(connection, stream, self._changed)
+        link = self.backend.link(self._new_connection(options), self._changed, self._link_ended)
         self._links[link] = False
-        self._nursery.start_soon(self._run_link, link)
         try:
+            await self._open_link(link)
             await link.wait_ready()
         except BaseException:
             link.abort()
@@ -236,7 +237,7 @@ class _Session:
     async def _wait_for_a_place(self) -> None:
         """A process with many sessions does not open them all at once to one host."""
         host = urlsplit(self._settings.url).netloc
-        await trio.sleep(_connect_limiter().reserve(host, trio.current_time()))
+        await self.backend.sleep(self.backend.connect_limiter().reserve(host, self.backend.now()))
 
     def _new_connection(self, options: Any) -> Connection:
         """In a frame of its own: the key is in the URL or the headers, and no frame of a traceback may hold it."""
@@ -254,20 +255,22 @@ class _Session:
             on_overflow=settings.bound.on_overflow,
         )
 
-    async def _open_stream(self) -> trio.abc.Stream:
-        limit = self._settings.deadlines.connect
-        with trio.move_on_after(limit):
-            return await self._settings.open_stream(self._settings.url, self._settings.ssl_context)
-        vendor = self.dialect.vendor
-        raise DeadlineError(f"{vendor}: deadline connect: no connection within {limit:g} s", "connect", limit)
+    async def _open_link(self, link: Link) -> None:
+        settings, limit, began = self._settings, self._settings.deadlines.connect, self.backend.now()
 
-    async def _run_link(self, link: Link) -> None:
-        try:
-            await link.run()
-        finally:
-            self._note_end(link)
-            self._links.pop(link, None)
-            self._changed.unpark_all()
+        def late() -> DeadlineError:
+            vendor = self.dialect.vendor
+            return DeadlineError(f"{vendor}: deadline connect: no connection within {limit:g} s", "connect", limit)
+
+        async def connect() -> None:
+            await link.open(settings.open_stream, settings.url, settings.ssl_context, self._background, began)
+
+        await self.backend.within(limit, connect, late)
+
+    def _link_ended(self, link: Link) -> None:
+        self._note_end(link)
+        del self._links[link]
+        self._changed.unpark_all()
 
     def _note_end(self, link: Link) -> None:
         """Remembers why a connection ended, for whoever needs the next one."""
@@ -300,10 +303,10 @@ class _Session:
 class TTS(_Session):
     """A text-to-speech session. `synthesize` and `context` may be used by many tasks at once."""
 
-    def __init__(self, settings: _Settings, nursery: trio.Nursery) -> None:
-        super().__init__(settings, nursery)
-        self._leasing = trio.Lock()  # trio's is fair: who came first is served first
-        self._classifying = trio.Lock()
+    def __init__(self, settings: _Settings, background: Any) -> None:
+        super().__init__(settings, background)
+        self._leasing = self.backend.lock()
+        self._classifying = self.backend.lock()
 
     def synthesize(
         self,
@@ -345,10 +348,10 @@ class TTS(_Session):
             link = await self._lease()
             link.send(ClassifyVoice(str(uuid.uuid4()), bytes(wav)))
             limit = self._settings.deadlines.first_audio
-            with trio.move_on_after(limit):
-                return await self._classification(link)
             text = f"{self.dialect.vendor}: deadline first_audio: no answer within {limit:g} s"
-            raise DeadlineError(text, "first_audio", limit)
+            return await self.backend.within(
+                limit, partial(self._classification, link), lambda: DeadlineError(text, "first_audio", limit)
+            )
 
     async def _classification(self, link: Link) -> Mapping[str, Any]:
         while True:
@@ -368,17 +371,18 @@ class TTS(_Session):
         Those who wait are served in order. Raises `DeadlineError` when that takes as long as a whole utterance may.
         """
         limit = self._settings.deadlines.total
-        with trio.move_on_after(limit):
-            async with self._leasing:
-                while True:
-                    link = await self._link_with_room()
-                    now = trio.current_time()
-                    at = max(link.connection.allowed_at(kind, now) for kind in (Synthesize, OpenContext))
-                    if at <= now or self._settings.on_limit == "raise":
-                        return link  # the connection refuses what is over the limit
-                    await trio.sleep_until(at)
         text = f"{self.dialect.vendor}: deadline total: no connection was free within {limit:g} s"
-        raise DeadlineError(text, "total", limit)
+        return await self.backend.within(limit, self._lease_in_turn, lambda: DeadlineError(text, "total", limit))
+
+    async def _lease_in_turn(self) -> Link:
+        async with self._leasing:
+            while True:
+                link = await self._link_with_room()
+                now = self.backend.now()
+                at = max(link.connection.allowed_at(kind, now) for kind in (Synthesize, OpenContext))
+                if at <= now or self._settings.on_limit == "raise":
+                    return link  # the connection refuses what is over the limit
+                await self.backend.sleep(at - now)
 
     async def _link_with_room(self) -> Link:
         while True:

@@ -1,4 +1,4 @@
-"""What text-to-speech gives the user, on trio: `Speech` for one text, `SpeechContext` for text that comes in bits."""
+"""What text-to-speech gives the user: `Speech` for one text, `SpeechContext` for text that comes in bits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
-
-import trio
 
 from voicecore.audio import AudioChunk, AudioFormat
 from voicecore.errors import ConnectionLostError, StateError, TextTooLongError, VendorError, VoicecoreError
@@ -56,7 +54,7 @@ class Speech:
         if self._link is not None or self._ended:
             raise StateError("a Speech can be entered once")
         link = await self._tts._lease()
-        self.metrics.requested_at = trio.current_time()
+        self.metrics.requested_at = self._tts.backend.now()
         self._request(link)
         self._link = link
         return self
@@ -144,7 +142,7 @@ class SpeechContext(ABC):
     async def __aenter__(self) -> Self:
         """Cancelling it leaves nothing behind."""
         self._open = True
-        await trio.lowlevel.checkpoint()
+        await self._tts.backend.checkpoint()
         return self
 
     async def __aexit__(
@@ -183,7 +181,7 @@ class SentenceContext(SpeechContext):
         super().__init__(tts, voice, output, options)
         self._cutter = SentenceCutter(tts.dialect.max_text)
         self._parts: deque[Speech | None] = deque()  # None: the end of a turn
-        self._news = trio.lowlevel.ParkingLot()
+        self._news = tts.backend.lot()
         self._sequence = 0
 
     async def send_text(self, text: str) -> None:
@@ -232,7 +230,7 @@ class SentenceContext(SpeechContext):
                 self.metrics.append(part.metrics)
                 self._parts.append(part)
                 self._news.unpark_all()
-        await trio.lowlevel.checkpoint()
+        await self._tts.backend.checkpoint()
 
 
 class _Place(NamedTuple):
@@ -280,7 +278,7 @@ class StreamedContext(SpeechContext):
             self._decoders.append((self._places[-1], self._new_decoder()))
 
     async def flush(self) -> None:
-        await trio.lowlevel.checkpoint()
+        await self._tts.backend.checkpoint()
         self._expect_open()
         if self._unflushed:
             place = self._sound_place()
@@ -302,7 +300,7 @@ class StreamedContext(SpeechContext):
             link.forget(context_id)
 
     async def __anext__(self) -> AudioChunk:
-        await trio.lowlevel.checkpoint()
+        await self._tts.backend.cancel_point()
         while self._places:
             if self._turns and self._turns[0] is None:
                 self._turns.popleft()
@@ -397,5 +395,5 @@ class StreamedContext(SpeechContext):
         link.nudge(context_id)
 
     def _new_decoder(self) -> SpeechDecoder:
-        self.metrics.append(Metrics(trio.current_time()))
+        self.metrics.append(Metrics(self._tts.backend.now()))
         return SpeechDecoder(self.context_id, self._wire, self._arguments[1], self.metrics[-1])

@@ -1,15 +1,28 @@
-"""Opens the TCP or TLS stream under a connection, on trio, and says what went wrong in voicecore's words."""
+"""Where a URL leads, which URLs are refused, and what went wrong on the way, in plain words. It opens nothing."""
 
 from __future__ import annotations
 
 import ipaddress
-import ssl
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
-import trio
-
-from voicecore.errors import ConfigurationError, ConnectionFailedError, TlsError
+from voicecore.errors import ConfigurationError
 from voicecore.secret import without_query
+
+
+class Target(NamedTuple):
+    """The host and port of a WebSocket URL; `shown` is the URL without what may hold a key."""
+
+    host: str
+    port: int
+    secure: bool
+    shown: str
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        parts = urlsplit(url)
+        secure = parts.scheme == "wss"
+        return cls(parts.hostname or "", parts.port or (443 if secure else 80), secure, without_query(url))
 
 
 def check_url(url: str, *, allow_plaintext: bool, plain: str = "ws", secure: str = "wss") -> None:
@@ -29,30 +42,6 @@ def check_url(url: str, *, allow_plaintext: bool, plain: str = "ws", secure: str
         )
 
 
-async def open_stream(url: str, ssl_context: ssl.SSLContext | None) -> trio.abc.Stream:
-    """Connects. Raises `ConnectionFailedError` or `TlsError`. Cancelling it leaves no socket behind."""
-    parts = urlsplit(url)
-    host, shown = parts.hostname or "", without_query(url)
-    secure = parts.scheme == "wss"
-    try:
-        tcp = await trio.open_tcp_stream(host, parts.port or (443 if secure else 80))
-    except OSError as error:
-        raise ConnectionFailedError(f"connecting to {shown}: {_reason(error)}") from None
-    tcp.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
-    if not secure:
-        return tcp
-    context = ssl_context or ssl.create_default_context()
-    stream = trio.SSLStream(tcp, context, server_hostname=host, https_compatible=True)
-    try:
-        await stream.do_handshake()
-    except BaseException as error:
-        await trio.aclose_forcefully(stream)
-        if isinstance(error, trio.BrokenResourceError):
-            raise TlsError(f"TLS with {shown}: {_reason(error.__cause__ or error)}") from None
-        raise
-    return stream
-
-
 def is_loopback(host: str) -> bool:
     """True for a name or address of this machine."""
     if host == "localhost":
@@ -63,7 +52,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """The first plain words in a chain of causes: trio wraps one refusal per address."""
     inner = error.__cause__ if error.__cause__ is not None else error
     if isinstance(inner, BaseExceptionGroup):

@@ -25,9 +25,9 @@ from voicecore.cli.wavfile import AudioWriter
 from voicecore.codec import Transcoder
 from voicecore.errors import ConfigurationError, VoicecoreError
 from voicecore.events import Transcript
+from voicecore.on_trio import connect_stt, connect_tts
 from voicecore.protocol import Dialect
 from voicecore.recognition import SttStream
-from voicecore.session import connect_stt, connect_tts
 from voicecore.streams import Arrival, Metrics
 from voicecore.vendors import DIALECTS
 

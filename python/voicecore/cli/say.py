@@ -14,7 +14,7 @@ from voicecore.cli import output
 from voicecore.cli.convert import ENCODINGS, describe
 from voicecore.cli.wavfile import STANDARD, AudioWriter
 from voicecore.errors import VoicecoreError
-from voicecore.session import connect_tts
+from voicecore.on_trio import connect_tts
 from voicecore.streams import Metrics
 
 EPILOG = output.epilog(

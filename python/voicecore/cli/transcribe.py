@@ -17,8 +17,8 @@ from voicecore.cli.convert import ENCODINGS, describe, raw_format
 from voicecore.cli.wavfile import BLOCK_BYTES, InputReader, open_input, shown
 from voicecore.errors import ConfigurationError
 from voicecore.events import Transcript
+from voicecore.on_trio import connect_stt
 from voicecore.recognition import SttStream
-from voicecore.session import connect_stt
 from voicecore.vendors import find_dialect
 
 EPILOG = output.epilog(

@@ -1,0 +1,82 @@
+"""What trio gives the sessions: its own primitives under the names of `backend.py`, and TCP and TLS streams."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
+
+import trio
+
+from voicecore.backend import Lot
+from voicecore.connection import Connection
+from voicecore.errors import ConnectionFailedError, StateError, TlsError
+from voicecore.link import Link
+from voicecore.nursery import flat_nursery
+from voicecore.reconnect import ConnectLimiter
+from voicecore.transport import Target, reason_of
+from voicecore.trio_link import TrioLink
+
+T = TypeVar("T")
+OpenStream = Callable[[str, ssl.SSLContext | None], Awaitable[trio.abc.Stream]]
+
+_LIMITER: trio.lowlevel.RunVar[ConnectLimiter] = trio.lowlevel.RunVar("voicecore.connect_limiter")
+
+
+class TrioBackend:
+    """See `backend.Backend`."""
+
+    now = staticmethod(trio.current_time)
+    sleep = staticmethod(trio.sleep)
+    checkpoint = staticmethod(trio.lowlevel.checkpoint)
+    cancel_point = staticmethod(trio.lowlevel.checkpoint)
+    background = staticmethod(flat_nursery)
+
+    def check(self) -> None:
+        if not trio.lowlevel.in_trio_task():
+            raise StateError("voicecore.connect_tts and connect_stt run on trio; on asyncio use voicecore.aio's")
+
+    def lot(self) -> Lot:
+        return trio.lowlevel.ParkingLot()
+
+    def lock(self) -> AbstractAsyncContextManager[None]:
+        return trio.Lock()
+
+    def connect_limiter(self) -> ConnectLimiter:
+        try:
+            return _LIMITER.get()
+        except LookupError:
+            limiter = ConnectLimiter()
+            _LIMITER.set(limiter)
+            return limiter
+
+    def link(self, connection: Connection, changed: Lot, ended: Callable[[Link], None]) -> Link:
+        return TrioLink(self, connection, changed, ended)
+
+    async def within(self, seconds: float, work: Callable[[], Awaitable[T]], late: Callable[[], Exception]) -> T:
+        with trio.move_on_after(seconds):
+            return await work()
+        raise late()
+
+
+async def open_stream(url: str, ssl_context: ssl.SSLContext | None) -> trio.abc.Stream:
+    """Connects. Raises `ConnectionFailedError` or `TlsError`. Cancelling it leaves no socket behind."""
+    target = Target.of(url)
+    try:
+        tcp = await trio.open_tcp_stream(target.host, target.port)
+    except OSError as error:
+        raise ConnectionFailedError(f"connecting to {target.shown}: {reason_of(error)}") from None
+    tcp.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
+    if not target.secure:
+        return tcp
+    context = ssl_context or ssl.create_default_context()
+    stream = trio.SSLStream(tcp, context, server_hostname=target.host, https_compatible=True)
+    try:
+        await stream.do_handshake()
+    except BaseException as error:
+        await trio.aclose_forcefully(stream)
+        if isinstance(error, trio.BrokenResourceError):
+            raise TlsError(f"TLS with {target.shown}: {reason_of(error.__cause__ or error)}") from None
+        raise
+    return stream
