@@ -10,12 +10,15 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'C
 # cargo builds the binding for the environment's Python, whatever else is on the PATH.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
-.PHONY: demo test test-rust test-python lint types bench soak docs clean
+LIVEKIT := .venv-livekit/bin
+PLUGIN := python/livekit-plugins-60db
+
+.PHONY: demo test test-rust test-python test-integrations lint types bench soak docs clean
 
 demo: $(STAMPS)/wheel
 	$(BIN)/voicecore demo --out demo
 
-test: lint types test-rust test-python
+test: lint types test-rust test-python test-integrations
 
 test-rust: $(STAMPS)/venv
 	cargo test --workspace --quiet
@@ -23,14 +26,19 @@ test-rust: $(STAMPS)/venv
 test-python: $(STAMPS)/wheel $(STAMPS)/livekit
 	$(BIN)/python -m pytest tests
 
+# The frameworks that voicecore lives in, each in an environment of its own.
+test-integrations: $(STAMPS)/livekit
+	$(LIVEKIT)/python -m pytest tests/integrations/livekit
+
 lint: $(STAMPS)/wheel
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMPS)/wheel
+types: $(STAMPS)/wheel $(STAMPS)/livekit
 	$(BIN)/mypy
+	MYPYPATH=python:$(PLUGIN) $(LIVEKIT)/mypy --explicit-package-bases -p voicecore.integrations.livekit -p livekit.plugins._60db
 	$(BIN)/python -m mypy.stubtest voicecore._core
 
 bench: $(STAMPS)/wheel
@@ -56,10 +64,10 @@ $(STAMPS)/wheel: $(STAMPS)/venv pyproject.toml $(RUST_SOURCES)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-# A published client that brings much with it: in an environment of its own, which the interop tests run as a subprocess.
-$(STAMPS)/livekit: $(STAMPS)/venv
+# LiveKit Agents brings much with it: it has an environment of its own, where our plugin, its rivals and its tests are.
+$(STAMPS)/livekit: $(STAMPS)/wheel pyproject.toml $(PLUGIN)/pyproject.toml
 	$(PYTHON) -m venv .venv-livekit
-	.venv-livekit/bin/python -m pip install --quiet 'livekit-plugins-upliftai==1.8.9'
+	$(LIVEKIT)/python -m pip install --quiet --editable '.[emulator,livekit-test]' --editable $(PLUGIN)
 	touch $@
 
 clean:
