@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import trio
 import trio.testing
+from support import here
 
 import voicecore
 from voicecore import AudioFormat, Deadlines
@@ -19,6 +20,7 @@ from voicecore.emulator import Emulator, Profile, run_emulator
 from voicecore.emulator.voice import open_voice
 
 PCM_16K = AudioFormat("pcm_s16le", 16_000)
+RUNTIMES = here.BOTH
 URL = "ws://localhost/api/v1/tts"
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven")
 TEXTS = [f"Sentence number {number}." for number in NUMBERS]
@@ -61,14 +63,12 @@ class Counted(trio.abc.Stream):
 
 @pytest.fixture
 async def sockets(autojump_clock):
-    async with run_emulator(Profile(pace=1.0), voice="tone", ears="none") as emulator:
+    async with here.hosted(run_emulator(Profile(pace=1.0), voice="tone", ears="none")) as emulator:
         yield Sockets(emulator)
 
 
 def connect(sockets: Sockets, most: int = 2, **arguments: object):
-    return voicecore.connect_tts(
-        "vachana", api_key="k", url=URL, open_stream=sockets, max_connections=most, **arguments
-    )
+    return here.connect_tts("vachana", api_key="k", url=URL, open_stream=sockets, max_connections=most, **arguments)
 
 
 async def read(session: voicecore.TTS, text: str, **arguments: object) -> bytes:
@@ -78,6 +78,10 @@ async def read(session: voicecore.TTS, text: str, **arguments: object) -> bytes:
 
 async def spoken(text: str) -> bytes:
     """What the emulator's voice says, made without any protocol."""
+    return await here.on_trio(_spoken, text)
+
+
+async def _spoken(text: str) -> bytes:
     async with open_voice(engine="tone") as voice, voice.speak(text) as parts:
         pcm = b"".join([bytes(part) async for part in parts])
     transcoder = transcoder_of(voice.sample_rate)
@@ -90,10 +94,10 @@ def transcoder_of(rate: int) -> Transcoder:
 
 async def all_at_once(*jobs: Callable[[], Awaitable[None]]) -> None:
     """Each begins when the one before it waits for something."""
-    async with trio.open_nursery() as nursery:
+    async with here.open_nursery() as nursery:
         for job in jobs:
             nursery.start_soon(job)
-            await trio.testing.wait_all_tasks_blocked()
+            await here.settled()
 
 
 async def test_utterances_at_once_get_sockets_up_to_the_limit_and_the_rest_wait_in_order(sockets, autojump_clock):
@@ -143,11 +147,11 @@ async def test_one_after_the_other_share_a_socket(sockets, autojump_clock):
 async def test_sentences_of_a_context_play_in_order_over_several_sockets(sockets, autojump_clock):
     long_first = "The first sentence is by far the longest one of them all. Two. Three. Four."
     async with connect(sockets, 3) as session, session.context(output=PCM_16K) as context:
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
             nursery.start_soon(context.send_text, long_first[:20])
-            await trio.testing.wait_all_tasks_blocked()
+            await here.settled()
             nursery.start_soon(context.send_text, long_first[20:])
-            await trio.testing.wait_all_tasks_blocked()
+            await here.settled()
             nursery.start_soon(context.flush)
             heard = b"".join([chunk.data async for chunk in context])
     parts = [await spoken(part) for part in ("The first sentence is by far the longest one of them all.", "Two.")]
@@ -161,7 +165,7 @@ async def test_cancel_drops_only_that_socket(sockets, autojump_clock):
         async with session.synthesize(TEXTS[0], output=PCM_16K) as other:
             async with session.synthesize(TEXTS[1], output=PCM_16K) as speech:
                 await anext(aiter(speech))
-            await trio.testing.wait_all_tasks_blocked()
+            await here.settled()
             assert (sockets.open, sockets.total) == (1, 2)
             assert b"".join([chunk.data async for chunk in other]) == await spoken(TEXTS[0])
         assert await read(session, TEXTS[2]) == await spoken(TEXTS[2])
@@ -180,10 +184,10 @@ async def test_a_cancelled_utterance_makes_room_and_its_audio_is_never_heard(soc
 async def test_waiting_is_bounded_by_the_total_deadline(sockets, autojump_clock):
     async with connect(sockets, 1, deadlines=Deadlines(total=0.75)) as session:
         async with session.synthesize(TEXTS[0], output=PCM_16K):
-            began = trio.current_time()
+            began = here.current_time()
             with pytest.raises(voicecore.DeadlineError, match="no connection was free") as caught:
                 await read(session, TEXTS[1])
-            assert trio.current_time() - began == pytest.approx(0.75)
+            assert here.current_time() - began == pytest.approx(0.75)
             assert caught.value.deadline == "total"
 
 
@@ -195,38 +199,38 @@ async def test_a_waiter_that_gives_up_leaves_nothing_and_loses_nobody_their_plac
             assert await read(session, text) == await spoken(text)
             ended.append(text)
 
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
             nursery.start_soon(run, TEXTS[0])
-            await trio.testing.wait_all_tasks_blocked()
-            scopes = [trio.CancelScope(), trio.CancelScope()]
+            await here.settled()
+            scopes = [here.CancelScope(), here.CancelScope()]
             for scope, text in zip(scopes, TEXTS[1:3], strict=True):
 
-                async def impatient(scope: trio.CancelScope = scope, text: str = text) -> None:
+                async def impatient(scope: here.CancelScope = scope, text: str = text) -> None:
                     with scope:
                         await run(text)
 
                 nursery.start_soon(impatient)
-                await trio.testing.wait_all_tasks_blocked()
+                await here.settled()
             nursery.start_soon(run, TEXTS[3])
-            await trio.testing.wait_all_tasks_blocked()
+            await here.settled()
             for scope in scopes:  # the first of them holds the turn, the second queues for it
                 scope.cancel()
         assert ended == [TEXTS[0], TEXTS[3]]
-        await trio.testing.wait_all_tasks_blocked()
+        await here.settled()
         assert sockets.open == 1
     assert (sockets.most, sockets.open) == (1, 0)
 
 
 async def test_cancelling_a_context_while_a_sentence_waits_for_a_socket(sockets, autojump_clock):
     async with connect(sockets, 1) as session, session.context(output=PCM_16K) as context:
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
 
             async def speak() -> None:
                 with pytest.raises(voicecore.StateError):
                     await context.send_text("One sentence. Another one. And a third. ")
 
             nursery.start_soon(speak)
-            await trio.testing.wait_all_tasks_blocked()
+            await here.settled()
             await context.cancel()
         assert [chunk async for chunk in context] == []
         assert await read(session, TEXTS[0]) == await spoken(TEXTS[0])
@@ -235,14 +239,15 @@ async def test_cancelling_a_context_while_a_sentence_waits_for_a_socket(sockets,
 
 async def test_a_refused_key_ends_the_waiting(sockets, autojump_clock):
     with pytest.raises(voicecore.AuthError, match="401"):
-        async with voicecore.connect_tts("vachana", api_key="bad", url=URL, open_stream=sockets):
+        async with here.connect_tts("vachana", api_key="bad", url=URL, open_stream=sockets):
             pass
     assert (sockets.total, sockets.open) == (1, 0)
 
 
 async def test_a_vendor_that_closes_after_complete_costs_nobody_an_utterance(autojump_clock):
     """The next request may cross the close on the wire: it is asked again on another socket."""
-    async with run_emulator(Profile(vachana_end="complete_and_close"), voice="tone", ears="none") as emulator:
+    profile = Profile(vachana_end="complete_and_close")
+    async with here.hosted(run_emulator(profile, voice="tone", ears="none")) as emulator:
         sockets = Sockets(emulator)
         async with connect(sockets, 1) as session:
             for text in TEXTS:
@@ -252,7 +257,7 @@ async def test_a_vendor_that_closes_after_complete_costs_nobody_an_utterance(aut
 
 async def test_nothing_outlives_the_pool_wherever_it_is_cancelled(sockets, autojump_clock):
     async def road() -> None:
-        async with connect(sockets, 2) as session, trio.open_nursery() as nursery:
+        async with connect(sockets, 2) as session, here.open_nursery() as nursery:
             for text in TEXTS[:4]:
                 nursery.start_soon(read, session, text)
             async with session.context() as context:
@@ -261,15 +266,15 @@ async def test_nothing_outlives_the_pool_wherever_it_is_cancelled(sockets, autoj
                 async for _ in context:
                     pass
 
-    began = trio.current_time()
+    began = here.current_time()
     await road()
-    length = trio.current_time() - began
-    await trio.testing.wait_all_tasks_blocked()
-    tasks = trio.lowlevel.current_statistics().tasks_living
+    length = here.current_time() - began
+    await here.settled()
+    tasks = here.tasks_living()
     for step in range(int(length * 10)):
-        with trio.move_on_after(step / 10) as scope:
+        with here.move_on_after(step / 10) as scope:
             await road()
         assert scope.cancelled_caught
-        await trio.testing.wait_all_tasks_blocked()
-        assert (trio.lowlevel.current_statistics().tasks_living, sockets.open) == (tasks, 0)
+        await here.settled()
+        assert (here.tasks_living(), sockets.open) == (tasks, 0)
     assert sockets.most == 2

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import trio
 import trio.testing
+from support import here
 from support.scripted import Script, heard, wait_for_the_end
 from trio_websocket import WebSocketConnection, wrap_server_stream
 
@@ -19,16 +20,17 @@ from voicecore import AudioFormat, Deadlines, Reconnect
 from voicecore.emulator import Profile, run_emulator
 
 PCM_16K = AudioFormat("pcm_s16le", 16_000)
+RUNTIMES = here.BOTH
 DEEPDUB = "ws://localhost/open"
 SIXTYDB = "ws://localhost/ws/stt"
 
 
 def tts(open_stream, **arguments):
-    return voicecore.connect_tts("deepdub", api_key="k", url=DEEPDUB, open_stream=open_stream, **arguments)
+    return here.connect_tts("deepdub", api_key="k", url=DEEPDUB, open_stream=open_stream, **arguments)
 
 
 def stt(open_stream, **arguments):
-    return voicecore.connect_stt("60db", api_key="k", url=SIXTYDB, open_stream=open_stream, **arguments)
+    return here.connect_stt("60db", api_key="k", url=SIXTYDB, open_stream=open_stream, **arguments)
 
 
 def audio(context_id: str, samples: bytes, *, index: int = 0, last: bool = False) -> bytes:
@@ -86,7 +88,7 @@ async def a_chunk_every_second(socket):
     request = await heard(socket)
     for index in range(10_000):
         await socket.send_message(audio(request["generationId"], SECOND[:320], index=index))
-        await trio.sleep(1)
+        await here.sleep(1)
 
 
 @pytest.mark.parametrize(
@@ -100,12 +102,12 @@ async def a_chunk_every_second(socket):
 async def test_each_deadline_fires_at_its_second(vendor, autojump_clock, script, name, at):
     deadlines = Deadlines(first_audio=3, between_chunks=4, total=20)
     async with tts(vendor(script), deadlines=deadlines) as session:
-        began = trio.current_time()
+        began = here.current_time()
         async with session.synthesize("x", options=RAW) as speech:
             with pytest.raises(voicecore.DeadlineError) as caught:
                 async for _ in speech:
                     pass
-        assert trio.current_time() - began == pytest.approx(at)
+        assert here.current_time() - began == pytest.approx(at)
         assert caught.value.deadline == name
         assert name in str(caught.value)
 
@@ -123,11 +125,11 @@ async def test_the_connect_deadline_covers_the_socket_and_the_upgrade(vendor, au
 
     kept: list[trio.abc.Stream] = []
     for opener in (never, mute):
-        began = trio.current_time()
+        began = here.current_time()
         with pytest.raises(voicecore.DeadlineError) as caught:
             async with tts(opener, deadlines=Deadlines(connect=7)):
                 pass
-        assert (caught.value.deadline, trio.current_time() - began) == ("connect", pytest.approx(7))
+        assert (caught.value.deadline, here.current_time() - began) == ("connect", pytest.approx(7))
 
 
 async def test_the_connect_deadline_covers_the_vendors_greeting(vendor, autojump_clock):
@@ -148,14 +150,14 @@ async def test_a_peer_that_never_answers_the_close_costs_one_second(nursery, aut
         return ours
 
     async def upgrade_only(stream):
-        async with trio.open_nursery() as tasks:
+        async with here.open_nursery() as tasks:
             request = await wrap_server_stream(tasks, stream)
             await request.accept()
             tasks.cancel_scope.cancel()  # nobody reads any more
 
     async with tts(open_stream):
-        began = trio.current_time()
-    assert trio.current_time() - began == pytest.approx(1.0)
+        began = here.current_time()
+    assert here.current_time() - began == pytest.approx(1.0)
 
 
 async def test_a_stalled_peer_ends_by_the_send_deadline(autojump_clock, nursery):
@@ -179,18 +181,18 @@ async def test_a_stalled_peer_ends_by_the_send_deadline(autojump_clock, nursery)
         async def aclose(self):
             await self.inner.aclose()
 
-    async with run_emulator(voice="tone", ears="none") as emulator:
+    async with here.hosted(run_emulator(voice="tone", ears="none")) as emulator:
 
         async def open_stream(url, ssl_context):
             return Stalled(await emulator.open_stream(url))
 
         async with tts(open_stream, deadlines=Deadlines(send=2), reconnect=Reconnect(attempts=0)) as session:
-            began = trio.current_time()
+            began = here.current_time()
             with pytest.raises(voicecore.DeadlineError) as caught:
                 async with session.synthesize("x") as speech:
                     async for _ in speech:
                         pass
-        assert (caught.value.deadline, trio.current_time() - began) == ("send", pytest.approx(2))
+        assert (caught.value.deadline, here.current_time() - began) == ("send", pytest.approx(2))
 
 
 async def test_a_dead_peer_is_found_within_two_keepalive_periods(nursery, autojump_clock):
@@ -204,7 +206,7 @@ async def test_a_dead_peer_is_found_within_two_keepalive_periods(nursery, autoju
 
     async def greet_then_vanish(stream):
         kept.append(stream)
-        async with trio.open_nursery() as tasks:
+        async with here.open_nursery() as tasks:
             request = await wrap_server_stream(tasks, stream)
             socket = await request.accept()
             await socket.send_message('{"connection_established":true}')
@@ -215,11 +217,11 @@ async def test_a_dead_peer_is_found_within_two_keepalive_periods(nursery, autoju
     never = Reconnect(attempts=0)
     limits = Deadlines(keepalive=5)
     async with stt(open_stream, deadlines=limits, reconnect=never) as session, session.stream() as stream:
-        began = trio.current_time()
+        began = here.current_time()
         with pytest.raises(voicecore.DeadlineError) as caught:
             async for _ in stream:
                 pass
-    assert (caught.value.deadline, trio.current_time() - began) == ("keepalive", pytest.approx(10))
+    assert (caught.value.deadline, here.current_time() - began) == ("keepalive", pytest.approx(10))
 
 
 async def test_a_paused_consumer_does_not_cost_the_call(vendor, autojump_clock):
@@ -231,16 +233,16 @@ async def test_a_paused_consumer_does_not_cost_the_call(vendor, autojump_clock):
         request = await heard(socket)
         for index in range(20):
             await socket.send_message(audio(request["generationId"], SECOND, index=index))
-            with trio.fail_after(1):
+            with here.fail_after(1):
                 await socket.ping()
             pongs += 1
-            await trio.sleep(1)
+            await here.sleep(1)
         await socket.send_message(audio(request["generationId"], b"", index=20, last=True))
         await wait_for_the_end(socket)
 
     async with tts(vendor(script)) as session:
         async with session.synthesize("x", output=PCM_16K, options=RAW) as speech:
-            await trio.sleep(60)
+            await here.sleep(60)
             total = sum([len(chunk.samples) async for chunk in speech])
     assert pongs == 20
     assert total == 20 * 16_000
@@ -255,7 +257,7 @@ async def test_an_overflowing_queue_fails_after_what_it_held_was_read(vendor, au
 
     async with tts(vendor(script), max_buffered=3.0) as session:
         async with session.synthesize("x", output=PCM_16K, options=RAW) as speech:
-            await trio.sleep(1)
+            await here.sleep(1)
             read = 0
             with pytest.raises(voicecore.QueueOverflowError):
                 async for _ in speech:
@@ -289,7 +291,7 @@ async def test_a_connection_that_the_vendor_closed_is_opened_again(vendor, autoj
         for _ in range(3):
             async with session.synthesize("x", output=PCM_16K, options=RAW) as speech:
                 assert sum([len(c.samples) async for c in speech]) == 16_000
-            await trio.testing.wait_all_tasks_blocked()
+            await here.settled()
     assert len(opened) == 3
 
 
@@ -300,7 +302,7 @@ async def test_accept_then_1008_is_one_connection_and_an_auth_error(vendor, auto
         await socket.aclose(1008, "bad key")
 
     async with tts(vendor(script, opened)) as session:
-        await trio.testing.wait_all_tasks_blocked()
+        await here.settled()
         for _ in range(3):
             with pytest.raises(voicecore.AuthError):
                 async with session.synthesize("x"):
@@ -411,14 +413,14 @@ async def test_cancelling_a_context_ends_its_iteration(vendor, autojump_clock):
     async with tts(vendor(silence)) as session:
         async with session.context() as context:
             await context.send_text("Hello. ")
-            async with trio.open_nursery() as nursery:
+            async with here.open_nursery() as nursery:
 
                 async def read():
                     async for _ in context:
                         raise AssertionError("nothing was said")
 
                 nursery.start_soon(read)
-                await trio.testing.wait_all_tasks_blocked()
+                await here.settled()
                 await context.cancel()
             with pytest.raises(voicecore.StateError):
                 await context.send_text("more")
@@ -470,9 +472,9 @@ async def test_without_session_started_a_grace_timer_starts_the_stream(vendor, a
         await a_sentence(socket)
 
     async with stt(vendor(script)) as session:
-        began = trio.current_time()
+        began = here.current_time()
         async with session.stream() as stream:
-            assert trio.current_time() - began == pytest.approx(1.5)
+            assert here.current_time() - began == pytest.approx(1.5)
             await stream.finish()
             assert [t.text async for t in stream] == ["hel", "hello"]
 
@@ -494,11 +496,11 @@ async def test_no_answer_after_finish_is_a_deadline_error(vendor, autojump_clock
     deadlines = Deadlines(between_chunks=4)
     async with stt(vendor(session_60db("B", silence)), deadlines=deadlines) as session, session.stream() as stream:
         await stream.finish()
-        began = trio.current_time()
+        began = here.current_time()
         with pytest.raises(voicecore.DeadlineError):
             async for _ in stream:
                 pass
-        assert trio.current_time() - began == pytest.approx(4)
+        assert here.current_time() - began == pytest.approx(4)
 
 
 async def test_vendor_errors_end_the_stream_with_their_type(vendor, autojump_clock):
@@ -534,7 +536,7 @@ async def test_one_error_comes_out_as_itself(vendor, autojump_clock):
 
 async def test_nothing_outlives_the_block_wherever_it_is_cancelled(autojump_clock):
     """The whole road, cancelled at every fiftieth of a second of it, and once more after each checkpoint."""
-    async with run_emulator(Profile(pace=1.0), voice="tone", ears="none") as emulator:
+    async with here.hosted(run_emulator(Profile(pace=1.0), voice="tone", ears="none")) as emulator:
 
         async def road():
             async with tts(emulator.open_stream) as session:
@@ -549,22 +551,22 @@ async def test_nothing_outlives_the_block_wherever_it_is_cancelled(autojump_cloc
             async with stt(emulator.open_stream) as session, session.stream() as stream:
                 for _ in range(20):
                     await stream.send(bytes(640))
-                    await trio.sleep(0.02)
+                    await here.sleep(0.02)
                 await stream.finish()
                 async for _ in stream:
                     pass
 
-        began = trio.current_time()
+        began = here.current_time()
         await road()
-        length = trio.current_time() - began
-        await trio.testing.wait_all_tasks_blocked()
-        tasks = trio.lowlevel.current_statistics().tasks_living
+        length = here.current_time() - began
+        await here.settled()
+        tasks = here.tasks_living()
         for step in range(int(length * 50) + 1):
-            with trio.move_on_after(step / 50) as scope:
+            with here.move_on_after(step / 50) as scope:
                 await road()
             assert scope.cancelled_caught or step / 50 >= length
-            await trio.testing.wait_all_tasks_blocked()
-            assert trio.lowlevel.current_statistics().tasks_living == tasks
+            await here.settled()
+            assert here.tasks_living() == tasks
         await road()
 
 
@@ -573,9 +575,9 @@ async def test_nothing_outlives_the_block_wherever_it_is_cancelled(autojump_cloc
 
 def test_a_missing_key_names_its_variable_at_construction():
     with pytest.raises(ValueError, match="DEEPDUB_API_KEY"):
-        voicecore.connect_tts("deepdub")
+        here.connect_tts("deepdub")
     with pytest.raises(ValueError, match="SIXTY_DB_API_KEY"):
-        voicecore.connect_stt("60db")
+        here.connect_stt("60db")
 
 
 @pytest.mark.parametrize(
@@ -591,14 +593,14 @@ def test_a_missing_key_names_its_variable_at_construction():
 )
 def test_bad_arguments_are_refused_at_construction(arguments):
     with pytest.raises(voicecore.ConfigurationError) as caught:
-        voicecore.connect_tts("deepdub", **({"api_key": "sekrit"} | arguments))
+        here.connect_tts("deepdub", **({"api_key": "sekrit"} | arguments))
     assert "sekrit" not in str(caught.value)
     assert "Evil" not in str(caught.value)
 
 
 def test_unknown_vendors_are_refused_with_the_known_ones():
     with pytest.raises(voicecore.ConfigurationError, match="deepdub"):
-        voicecore.connect_tts("nobody", api_key="k")
+        here.connect_tts("nobody", api_key="k")
 
 
 async def test_bad_requests_are_refused_before_they_are_sent(vendor, autojump_clock):
@@ -617,8 +619,8 @@ def test_the_environment_is_read_and_an_argument_beats_it(monkeypatch):
     monkeypatch.setenv("DEEPDUB_API_KEY", "k")
     monkeypatch.setenv("DEEPDUB_URL", "http://wrong.example/open")
     with pytest.raises(voicecore.ConfigurationError, match=r"wrong\.example"):
-        voicecore.connect_tts("deepdub")
-    voicecore.connect_tts("deepdub", url=DEEPDUB)
+        here.connect_tts("deepdub")
+    here.connect_tts("deepdub", url=DEEPDUB)
 
 
 # --- a slow consumer -------------------------------------------------------------------------------------
@@ -639,7 +641,7 @@ async def test_a_consumer_may_let_the_socket_wait_and_loses_nothing(vendor, auto
             samples = 0
             async for chunk in speech:
                 samples += len(chunk.samples)
-                await trio.sleep(20)
+                await here.sleep(20)
     assert samples == 50 * 16_000
 
 
@@ -647,7 +649,7 @@ async def test_a_consumer_may_lose_the_oldest_and_is_told(vendor, autojump_clock
     bound = {"max_buffered": 10.0, "on_overflow": "drop_oldest"}
     async with tts(vendor(fifty_seconds), **bound) as session:
         async with session.synthesize("x", output=PCM_16K, options=RAW) as speech:
-            await trio.sleep(60)
+            await here.sleep(60)
             chunks = [chunk async for chunk in speech]
     assert len(chunks) == 10 and speech.metrics.dropped_bytes == 40 * len(SECOND)
 
@@ -655,4 +657,4 @@ async def test_a_consumer_may_lose_the_oldest_and_is_told(vendor, autojump_clock
 @pytest.mark.parametrize("wrong", [{"on_overflow": "panic"}, {"on_limit": "cry"}, {"max_connections": 0}])
 def test_a_choice_that_is_none_is_refused(wrong):
     with pytest.raises(voicecore.ConfigurationError, match=next(iter(wrong))):
-        voicecore.connect_tts("deepdub", api_key="k", **wrong)
+        here.connect_tts("deepdub", api_key="k", **wrong)

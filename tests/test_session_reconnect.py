@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-import trio
+from support import here
 from trio_websocket import WebSocketConnection
 
 import voicecore
@@ -16,18 +16,17 @@ from voicecore import AudioGap, Deadlines, Reconnect, Reconnected, Reconnecting
 from voicecore.emulator import run_emulator
 from voicecore.testing import Faults, run_fault_proxy
 
+RUNTIMES = here.BOTH
 PCM = voicecore.DeepdubOptions(format="s16le", sample_rate=16000)
 SOUND = np.arange(1600, dtype="<i2").tobytes()
 
 
 def tts(open_stream, **arguments):
-    return voicecore.connect_tts(
-        "deepdub", api_key="k", url="ws://localhost/open", open_stream=open_stream, **arguments
-    )
+    return here.connect_tts("deepdub", api_key="k", url="ws://localhost/open", open_stream=open_stream, **arguments)
 
 
 def stt(open_stream, **arguments):
-    return voicecore.connect_stt("60db", api_key="k", url="ws://localhost/ws/stt", open_stream=open_stream, **arguments)
+    return here.connect_stt("60db", api_key="k", url="ws://localhost/ws/stt", open_stream=open_stream, **arguments)
 
 
 async def speak(session: voicecore.TTS) -> bytes:
@@ -53,7 +52,7 @@ class Scripts:
         self.opened: list[float] = []
 
     async def __call__(self, socket: WebSocketConnection) -> None:
-        self.opened.append(trio.current_time())
+        self.opened.append(here.current_time())
         await self.scripts[min(len(self.opened), len(self.scripts)) - 1](socket)
 
 
@@ -122,18 +121,18 @@ async def test_a_vendor_that_drops_every_six_seconds_ends_by_the_budget(vendor, 
 
     async def drop_after_six_seconds(socket):
         await socket.send_message(audio(json.loads(await socket.get_message()), last=True))
-        await trio.sleep(6)
+        await here.sleep(6)
         await socket.aclose(1011)
 
     scripts = Scripts(drop_after_six_seconds)
     async with tts(vendor(scripts), reconnect=Reconnect(per_minute=3, lifetime=20)) as session:
         failures = 0
-        while trio.current_time() < 3600 and failures < 100:
+        while here.current_time() < 3600 and failures < 100:
             try:
                 await speak(session)
             except voicecore.ConnectionLostError:
                 failures += 1
-            await trio.sleep(7)
+            await here.sleep(7)
     assert failures
     times = scripts.opened
     assert len(times) <= 1 + 20 + failures
@@ -149,14 +148,14 @@ async def test_a_close_by_the_vendor_between_two_requests_costs_no_wait(vendor, 
     async with tts(vendor(scripts)) as session:
         for _ in range(20):
             assert await speak(session) == SOUND
-            await trio.sleep(1)
+            await here.sleep(1)
     assert len(scripts.opened) == 20
     assert scripts.opened == pytest.approx([float(i) for i in range(20)])
 
 
 async def test_leaving_while_it_waits_to_connect_again_leaves_nothing(vendor, autojump_clock):
     async with tts(vendor(Scripts(die_after_the_request)), reconnect=Reconnect(base=1000, cap=1e6)) as session:
-        with trio.move_on_after(0.001) as scope:
+        with here.move_on_after(0.001) as scope:
             await speak(session)
         assert scope.cancelled_caught
 
@@ -203,12 +202,12 @@ NOISE = np.random.default_rng(3).integers(-9000, 9000, 6 * 16_000).astype("<i2")
 async def recognise(session, seconds: int = 3) -> tuple[list, list]:
     async with session.stream(include_events=True) as stream:
         said = []
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
 
             async def feed():
                 for second in range(seconds):
                     await stream.send(NOISE[second * RATE : (second + 1) * RATE])
-                    await trio.sleep(1)
+                    await here.sleep(1)
                 await stream.finish()
 
             nursery.start_soon(feed)
@@ -232,7 +231,7 @@ async def test_what_a_final_covers_is_not_sent_again(vendor, autojump_clock):
     async def transcribe_then_die(socket):
         await socket.send_message('{"type":"speech_started","timestamp":0.3}')
         await socket.send_message('{"type":"transcription","text":"one","is_final":true,"duration":0.6}')
-        await trio.sleep(0.1)
+        await here.sleep(0.1)
         await socket.aclose(1011)
 
     scripts = Scripts(hears(16, then=transcribe_then_die, received=first), hears(20, then=stop, received=second))
@@ -265,20 +264,20 @@ async def test_a_peer_that_is_gone_without_a_word_is_replaced_after_two_keepaliv
     """Fault 8 of the field: a half-open socket, silent for minutes."""
     events: list = []
     async with (
-        run_emulator(voice="tone", ears="none") as emulator,
-        run_fault_proxy(open_stream=partial(emulator.open_stream, "")) as proxy,
+        here.hosted(run_emulator(voice="tone", ears="none")) as emulator,
+        here.hosted(run_fault_proxy(open_stream=partial(emulator.open_stream, ""))) as proxy,
     ):
 
         def heal(event):
-            events.append((trio.current_time(), event))
+            events.append((here.current_time(), event))
             proxy.down = Faults()
 
         limits = Deadlines(keepalive=5)
         async with stt(proxy.open_stream, deadlines=limits, on_event=heal) as session, session.stream() as stream:
             await stream.send(NOISE)
-            began = trio.current_time()
+            began = here.current_time()
             proxy.down = Faults(then="blackhole")
-            with trio.move_on_after(11):
+            with here.move_on_after(11):
                 await anext(stream)
             await stream.finish()
             async for _ in stream:

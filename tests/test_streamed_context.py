@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import trio
 import trio.testing
+from support import here
 from support.scripted import heard, wait_for_the_end
 from trio_websocket import WebSocketConnection
 
@@ -19,11 +20,12 @@ from voicecore import AudioFormat, Deadlines
 from voicecore.emulator import Profile, run_emulator
 
 PCM_16K = AudioFormat("pcm_s16le", 16_000)
+RUNTIMES = here.BOTH
 URL = "ws://localhost/ws/tts"
 
 
 def tts(open_stream, **arguments):
-    return voicecore.connect_tts("60db", api_key="k", url=URL, open_stream=open_stream, **arguments)
+    return here.connect_tts("60db", api_key="k", url=URL, open_stream=open_stream, **arguments)
 
 
 class Vendor:
@@ -143,7 +145,7 @@ async def test_fifty_interleaved_utterances_get_only_their_own_audio(vendor, aut
             got[number] = await read(speech)
 
     async with tts(vendor(script, opened)) as session:
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
             for number in range(50):
                 nursery.start_soon(speak, number)
     assert got == {number: [number * 10 + index for index in range(4)] for number in range(50)}
@@ -166,7 +168,7 @@ async def test_the_fifty_first_context_is_on_another_socket_and_the_first_is_clo
         for _ in range(51):
             async with session.synthesize("x", output=PCM_16K) as speech:
                 assert await read(speech) == [1]
-        await trio.testing.wait_all_tasks_blocked()
+        await here.settled()
         closed = [next(iter(message)) for message in logs[0]].count("close_context")
         assert (len(logs), closed) == (2, 50)  # the retired socket said goodbye to its fifty contexts
     assert [next(iter(m)) for m in logs[1]] == ["create_context", "send_text", "flush_context", "close_context"]
@@ -186,7 +188,7 @@ async def test_a_vendor_that_closed_its_socket_after_the_last_context_is_asked_a
         for count in (1, 2, 3):
             async with session.synthesize("x", output=PCM_16K) as speech:
                 assert await read(speech) == [count]
-            await trio.testing.wait_all_tasks_blocked()
+            await here.settled()
 
 
 async def test_no_close_context_is_said_after_an_utterance(vendor, autojump_clock):
@@ -240,7 +242,7 @@ async def test_leaving_before_the_end_was_read_keeps_a_socket_that_is_at_rest(ve
     async with tts(vendor(script, opened)) as session:
         for _ in range(3):
             async with session.synthesize("x", output=PCM_16K) as speech:
-                await trio.sleep(1)  # all of it has come
+                await here.sleep(1)  # all of it has come
                 async for _ in speech:
                     break
     assert len(opened) == 1
@@ -254,7 +256,7 @@ async def test_late_audio_of_one_that_was_left_is_not_heard_by_its_neighbour(ven
         left, stays = await side.hear_turn(create=True), await side.hear_turn(create=True)
         await side.speak(left, 1)
         await side.speak(stays, 5)
-        await trio.sleep(5)
+        await here.sleep(5)
         await side.turn(left, 2, 3)
         await side.turn(stays, 6)
         later = await side.hear_turn(create=True)
@@ -331,7 +333,7 @@ async def test_a_reader_that_waits_hears_of_every_end_of_a_turn(vendor, autojump
         name = (await side.hear("create_context"))["context_id"]
         await side.hear("send_text")
         await side.hear("flush_context")
-        await trio.sleep(2)
+        await here.sleep(2)
         await side.turn(name, 1)
         await wait_for_the_end(socket)
 
@@ -341,11 +343,11 @@ async def test_a_reader_that_waits_hears_of_every_end_of_a_turn(vendor, autojump
 
     turns: list[list[int]] = []
     async with tts(vendor(script)) as session, session.context(output=PCM_16K) as context:
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
             nursery.start_soon(reader)
-            await trio.sleep(5)
+            await here.sleep(5)
             await context.flush()
-            await trio.sleep(5)
+            await here.sleep(5)
             assert turns == [[]]
             await say_turn(context)
     assert turns == [[], [1]]
@@ -359,16 +361,16 @@ async def test_metrics_of_a_turn_count_from_its_first_text(vendor, autojump_cloc
         for _ in range(2):
             await side.hear("send_text")
             await side.hear_turn()
-            await trio.sleep(2)
+            await here.sleep(2)
             await side.turn(name, 1)
         await wait_for_the_end(socket)
 
     async with tts(vendor(script)) as session, session.context(output=PCM_16K) as context:
         assert context.metrics == []
         for _ in range(2):
-            await trio.sleep(50)
+            await here.sleep(50)
             await context.send_text("Hello ")
-            await trio.sleep(1)
+            await here.sleep(1)
             await say_turn(context, "there.")
             await read(context)
     assert [(m.ttfb, m.duration, m.audio_seconds) for m in context.metrics] == [(3.0, 3.0, 0.01)] * 2
@@ -387,14 +389,14 @@ async def test_deadlines_are_of_a_turn_and_none_runs_between(vendor, autojump_cl
     async with tts(vendor(script), deadlines=deadlines) as session, session.context(output=PCM_16K) as context:
         await say_turn(context)
         assert await read(context) == [1]
-        await trio.sleep(3000)
+        await here.sleep(3000)
         await context.send_text("Not flushed.")
-        await trio.sleep(3000)
+        await here.sleep(3000)
         await context.flush()
-        began = trio.current_time()
+        began = here.current_time()
         with pytest.raises(voicecore.DeadlineError) as caught:
             await read(context)
-        assert (caught.value.deadline, trio.current_time() - began) == ("first_audio", pytest.approx(3))
+        assert (caught.value.deadline, here.current_time() - began) == ("first_audio", pytest.approx(3))
         with pytest.raises(voicecore.DeadlineError):
             await context.send_text("more")
 
@@ -425,7 +427,7 @@ async def test_fifty_thousand_characters_are_a_context_and_more_is_not_sent(vend
             with pytest.raises(voicecore.TextTooLongError):
                 await context.send_text("!")
             await context.send_text("")
-        await trio.testing.wait_all_tasks_blocked()
+        await here.settled()
     assert sent == 50_000
 
 
@@ -444,10 +446,10 @@ async def test_a_connection_lost_between_turns_is_replaced_by_the_next_text(vend
 
     async with tts(vendor(script, opened)) as session, session.context(voice="v", output=PCM_16K) as context:
         for count in (1, 2, 3):
-            await trio.sleep(10)
+            await here.sleep(10)
             await say_turn(context, "x" * 30_000)  # the limit counts anew
             assert await read(context) == [count]
-        await trio.sleep(10)
+        await here.sleep(10)
         await context.flush()
         assert await read(context) == []
     assert len(opened) == 3
@@ -470,11 +472,11 @@ async def test_a_reader_that_waits_between_turns_follows_to_the_other_connection
             turns.append(await read(context))
 
     async with tts(vendor(script, opened)) as session, session.context(output=PCM_16K) as context:
-        with trio.fail_after(100):
-            async with trio.open_nursery() as nursery:
+        with here.fail_after(100):
+            async with here.open_nursery() as nursery:
                 nursery.start_soon(reader)
                 for _ in range(3):
-                    await trio.sleep(10)
+                    await here.sleep(10)
                     await say_turn(context)
     assert turns == [[1], [2], [3]]
 
@@ -491,7 +493,7 @@ async def test_turns_that_were_complete_are_read_after_their_connection_is_gone(
     async with tts(vendor(script, opened)) as session, session.context(output=PCM_16K) as context:
         for _ in range(3):
             await say_turn(context)
-            await trio.sleep(10)
+            await here.sleep(10)
         assert [await read(context) for _ in range(3)] == [[10, 11], [20, 21], [30, 31]]
         await say_turn(context)
         assert await read(context) == [40, 41]
@@ -552,7 +554,7 @@ async def test_an_error_between_turns_is_raised_to_who_goes_on(vendor, autojump_
         await wait_for_the_end(socket)
 
     async with tts(vendor(script)) as session, session.context(output=PCM_16K) as context:
-        await trio.testing.wait_all_tasks_blocked()
+        await here.settled()
         with pytest.raises(voicecore.VendorError, match="no such voice"):
             await context.send_text("Hello.")
 
@@ -571,7 +573,7 @@ async def test_a_context_that_the_vendor_closed_between_turns_is_replaced_on_the
     async with tts(vendor(script, opened)) as session, session.context(output=PCM_16K) as context:
         for mark in (1, 2):
             await say_turn(context)
-            await trio.sleep(1)
+            await here.sleep(1)
             assert await read(context) == [mark]
     assert len(opened) == 1
 
@@ -589,7 +591,7 @@ async def test_a_context_that_the_vendor_closed_has_no_more_turns(vendor, autoju
     async with tts(vendor(script)) as session, session.context(output=PCM_16K) as context:
         await say_turn(context, "One.")
         await say_turn(context, "Two.")
-        await trio.sleep(1)
+        await here.sleep(1)
         await say_turn(context, "Three.")
         assert [await read(context) for _ in range(3)] == [[1], [], [3]]
 
@@ -613,7 +615,7 @@ async def test_what_is_said_between_turns_is_of_none(vendor, autojump_clock, rat
             turns = []
             for _ in range(3):
                 await say_turn(context)
-                await trio.sleep(1)
+                await here.sleep(1)
                 turns.append(np.concatenate([chunk.samples async for chunk in context]))
     assert len(turns[0]) == pytest.approx(rate * 0.02, abs=1)
     assert np.array_equal(turns[0], turns[1]) and np.array_equal(turns[0], turns[2])
@@ -629,7 +631,7 @@ async def test_a_context_that_the_vendor_closed_with_unspoken_text_is_an_error(v
 
     async with tts(vendor(script)) as session, session.context(output=PCM_16K) as context:
         await context.send_text("Hello.")
-        await trio.sleep(1)
+        await here.sleep(1)
         for call in (context.send_text("more"), context.flush()):
             with pytest.raises(voicecore.VendorError, match=r"closed the context .* before its text"):
                 await call
@@ -667,24 +669,24 @@ async def test_cancelling_at_work_drops_the_socket_and_ends_the_iteration(vendor
         try:
             await wait_for_the_end(socket)
         finally:
-            closed.append(trio.current_time())
+            closed.append(here.current_time())
 
     async with tts(vendor(script, opened)) as session:
         async with session.context(output=PCM_16K) as context:
             await context.send_text("Hello.")
             if when != "text":
                 await context.flush()
-            await trio.sleep(1)
-            async with trio.open_nursery() as nursery:
+            await here.sleep(1)
+            async with here.open_nursery() as nursery:
                 nursery.start_soon(read, context)
-                await trio.testing.wait_all_tasks_blocked()
+                await here.settled()
                 await context.cancel()
             assert await read(context) == []
             with pytest.raises(voicecore.StateError):
                 await context.send_text("more")
             with pytest.raises(voicecore.StateError):
                 await context.flush()
-            await trio.sleep(1)
+            await here.sleep(1)
             assert closed == [1.0]
         async with session.context(output=PCM_16K):
             pass
@@ -710,7 +712,7 @@ async def test_leaving_at_rest_keeps_the_socket_for_the_next_context(vendor, aut
             pass  # nothing was said in it
         async with session.context(output=PCM_16K) as context:
             await say_turn(context)
-            await trio.sleep(1)  # complete, and never read
+            await here.sleep(1)  # complete, and never read
     assert len(opened) == 1
 
 
@@ -725,24 +727,24 @@ async def test_a_sender_that_waits_hears_of_a_cancel_by_another_task(vendor, aut
 
     async def slow(url, ssl_context):
         if opened:
-            await trio.sleep(5)
+            await here.sleep(5)
         return await play(url, ssl_context)
 
     play = vendor(script, opened)
     async with tts(slow) as session, session.context(output=PCM_16K) as context:
         await say_turn(context)
         assert await read(context) == [1]
-        await trio.sleep(1)
-        async with trio.open_nursery() as nursery:
+        await here.sleep(1)
+        async with here.open_nursery() as nursery:
 
             async def sender():
                 with pytest.raises(voicecore.StateError):
                     await context.send_text("more")
 
             nursery.start_soon(sender)
-            await trio.sleep(1)
+            await here.sleep(1)
             await context.cancel()
-        await trio.testing.wait_all_tasks_blocked()
+        await here.settled()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -757,11 +759,11 @@ async def test_whatever_happens_nobody_hears_anybody_else(vendor, autojump_clock
 
         async def speak(name: str) -> None:
             for mark in wanted.pop(name, []):
-                await trio.sleep(chance.random())
+                await here.sleep(chance.random())
                 await side.speak(name, mark)
             await side.say("flush_completed", name)
 
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
             if chance.random() < 0.5:
                 nursery.start_soon(drop_after, socket, chance.uniform(5, 40))
             while True:
@@ -773,12 +775,12 @@ async def test_whatever_happens_nobody_hears_anybody_else(vendor, autojump_clock
                     nursery.start_soon(speak, message["flush_context"]["context_id"])
 
     async def drop_after(socket, seconds: float) -> None:
-        await trio.sleep(seconds)
+        await here.sleep(seconds)
         await socket.aclose(1011)
 
     async def user(number: int) -> None:
         for _ in range(4):
-            await trio.sleep(3 * chance.random())
+            await here.sleep(3 * chance.random())
             with contextlib.suppress(voicecore.ConnectionLostError):
                 await converse(number)
 
@@ -791,7 +793,7 @@ async def test_whatever_happens_nobody_hears_anybody_else(vendor, autojump_clock
                     await context.send_text(str(mark))
                 await context.flush()
                 got = []
-                with trio.move_on_after(chance.choice([1.0, 100.0])) as patience:
+                with here.move_on_after(chance.choice([1.0, 100.0])) as patience:
                     async for chunk in context:
                         got += marks_of([chunk])
                 if patience.cancelled_caught:
@@ -800,7 +802,7 @@ async def test_whatever_happens_nobody_hears_anybody_else(vendor, autojump_clock
                 assert got == marks
                 turns_heard += 1
 
-    async with tts(vendor(script)) as session, trio.open_nursery() as nursery:
+    async with tts(vendor(script)) as session, here.open_nursery() as nursery:
         for number in range(12):
             nursery.start_soon(user, number)
     assert turns_heard > 10
@@ -809,7 +811,7 @@ async def test_whatever_happens_nobody_hears_anybody_else(vendor, autojump_clock
 class Steps(trio.abc.Instrument):
     """Cancels a scope when its task was scheduled for the n-th time."""
 
-    def __init__(self, task: trio.lowlevel.Task, scope: trio.CancelScope, after: int) -> None:
+    def __init__(self, task: trio.lowlevel.Task, scope: here.CancelScope, after: int) -> None:
         self.task, self.scope, self.left = task, scope, after
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
@@ -819,9 +821,10 @@ class Steps(trio.abc.Instrument):
                 self.scope.cancel()
 
 
+@here.only_trio
 async def test_nothing_is_left_behind_wherever_a_context_is_cancelled(autojump_clock):
     """The whole road, cancelled at every one of its checkpoints; what comes after it is whole."""
-    async with run_emulator(Profile(pace=4.0, chunk_seconds=0.1), voice="tone", ears="none") as emulator:
+    async with here.hosted(run_emulator(Profile(pace=4.0, chunk_seconds=0.1), voice="tone", ears="none")) as emulator:
 
         async def road(session) -> int:
             async with session.context(output=PCM_16K) as context:
@@ -834,11 +837,11 @@ async def test_nothing_is_left_behind_wherever_a_context_is_cancelled(autojump_c
 
         async with tts(emulator.open_stream) as session:
             whole = await road(session)
-            await trio.testing.wait_all_tasks_blocked()
+            await here.settled()
             after = 0
             while True:
                 after += 1
-                with trio.CancelScope() as scope:
+                with here.CancelScope() as scope:
                     steps = Steps(trio.lowlevel.current_task(), scope, after)
                     trio.lowlevel.add_instrument(steps)
                     try:
@@ -850,9 +853,9 @@ async def test_nothing_is_left_behind_wherever_a_context_is_cancelled(autojump_c
                 if after % 5 == 0:
                     assert await road(session) == whole
         assert after > 20  # so many checkpoints there were
-        await trio.sleep(60)
-        tasks = trio.lowlevel.current_statistics().tasks_living
+        await here.sleep(60)
+        tasks = here.tasks_living()
         async with tts(emulator.open_stream) as session:
             assert await road(session) == whole
-        await trio.sleep(60)
-        assert trio.lowlevel.current_statistics().tasks_living == tasks
+        await here.sleep(60)
+        assert here.tasks_living() == tasks

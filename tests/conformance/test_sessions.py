@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import trio
+from support import here
 
 import voicecore
 from voicecore import AudioFormat
@@ -17,6 +18,7 @@ from voicecore.events import Failed
 from voicecore.protocol import Fault
 from voicecore.vendors import DIALECTS, find_dialect
 
+RUNTIMES = here.BOTH
 TTS = [pytest.param(dialect, id=dialect.name) for dialect in DIALECTS if dialect.kind == "tts"]
 STT = [pytest.param(dialect, id=dialect.name) for dialect in DIALECTS if dialect.kind == "stt"]
 EVERY = [pytest.param(dialect, id=dialect.name) for dialect in DIALECTS]
@@ -38,10 +40,10 @@ async def emulate(nursery):
     """Starts an emulator: `await emulate(**profile)`."""
 
     async def start(**choices) -> object:
-        return await nursery.start(serve, Profile(**choices))
+        return await here.on_trio(nursery.start, serve, Profile(**choices))
 
     async def serve(profile, task_status):
-        async with run_emulator(profile, voice="tone", ears="none") as emulator:
+        async with here.hosted(run_emulator(profile, voice="tone", ears="none")) as emulator:
             task_status.started(emulator)
             await trio.sleep_forever()
 
@@ -49,7 +51,7 @@ async def emulate(nursery):
 
 
 def connect(dialect, emulator, key: str = "any", **arguments):
-    connecting = voicecore.connect_tts if dialect.kind == "tts" else voicecore.connect_stt
+    connecting = here.connect_tts if dialect.kind == "tts" else here.connect_stt
     url = emulator.urls[dialect.name]
     return connecting(dialect.vendor, api_key=key, url=url, open_stream=emulator.open_stream, **arguments)
 
@@ -106,7 +108,7 @@ async def use(session) -> None:
         await said(session)
     else:
         async with session.stream():
-            await trio.sleep(1)
+            await here.sleep(1)
 
 
 @pytest.mark.parametrize("dialect", EVERY)
@@ -161,7 +163,7 @@ async def test_several_at_once_never_mix(dialect, emulate, autojump_clock):
         async def speak(text):
             together.append((text, await said(tts, text)))
 
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
             for text in (TEXT, OTHER) * 3:
                 nursery.start_soon(speak, text)
     assert len(together) == 6
@@ -177,7 +179,7 @@ async def test_one_connection_is_enough_for_several_in_turn(dialect, emulate, au
         async def speak():
             spoken.append(await said(tts))
 
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(speak)
     assert all(np.array_equal(samples, spoken[0]) for samples in spoken) and len(spoken) == 3
@@ -217,14 +219,14 @@ async def test_contexts_at_once_never_mix(dialect, emulate, autojump_clock):
     async with connect(dialect, emulator) as tts:
         for text in (TEXT, OTHER):
             await converse(tts, text, text)
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
             for number, text in enumerate((TEXT, OTHER)):
                 nursery.start_soon(converse, tts, number, text)
     assert np.array_equal(spoken[0], spoken[TEXT]) and np.array_equal(spoken[1], spoken[OTHER])
 
 
 async def before_it_says_anything(speech) -> None:
-    await trio.lowlevel.checkpoint()
+    await here.sleep(0)
 
 
 async def after_a_chunk(speech) -> None:
@@ -237,11 +239,11 @@ async def after_the_end(speech) -> None:
 
 
 def client_tasks() -> int:
-    """The tasks of the sessions in this process, the emulator's aside."""
+    """The tasks of the sessions in this process, the emulator's aside; on asyncio those of their sockets in memory."""
     todo, found = [trio.lowlevel.current_root_task()], 0
     while todo:
         task = todo.pop()
-        found += task.name.startswith("voicecore.") and not task.name.startswith("voicecore.emulator")
+        found += task.name.startswith(("voicecore.", "support.guest.")) and ".emulator" not in task.name
         todo += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
     return found
 
@@ -262,7 +264,7 @@ async def test_a_cancel_leaves_no_task_and_the_next_is_served(dialect, when, kin
                     await speech.flush()
                 await when(speech)
             assert all(link.connection.idle for link in tts._links), "it was not cancelled"
-            await trio.sleep(100)
+            await here.sleep(100)
             tasks.append(client_tasks())
         assert np.array_equal(await said(tts), whole)
     assert max(tasks[4:]) <= max(tasks[:4])
@@ -291,10 +293,10 @@ async def test_the_vendors_limits_are_kept_by_waiting_or_raising(dialect, emulat
                 await said(tts, "Hi.")
         assert 0 < caught.value.retry_after <= rate.seconds
     async with connect(dialect, emulator) as tts:
-        began = trio.current_time()
+        began = here.current_time()
         for _ in range(rate.messages + 1):
             await said(tts, "Hi.")
-        assert trio.current_time() - began >= rate.seconds
+        assert here.current_time() - began >= rate.seconds
 
 
 # --- speech to text --------------------------------------------------------------------------------------
@@ -335,7 +337,7 @@ async def test_recognitions_run_at_once(dialect, emulate, autojump_clock):
         await recognised(stt)
         next(numbers)
 
-    async with connect(dialect, emulator) as stt, trio.open_nursery() as nursery:
+    async with connect(dialect, emulator) as stt, here.open_nursery() as nursery:
         for _ in range(3):
             nursery.start_soon(recognise, stt)
     assert next(numbers) == 3
@@ -346,12 +348,12 @@ async def test_a_recognition_that_is_left_leaves_no_task(dialect, emulate, autoj
     emulator = await emulate()
     async with connect(dialect, emulator) as stt:
         await recognised(stt)
-        await trio.sleep(100)
+        await here.sleep(100)
         before = client_tasks()
         for frames in range(3):
             async with stt.stream() as stream:
                 for _ in range(frames):
                     await stream.send(noise(0.1, PCM))
-        await trio.sleep(100)
+        await here.sleep(100)
         assert client_tasks() == before
         await recognised(stt)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import trio
+from support import here
 
 import voicecore
 from voicecore import Deadlines, Reconnect
 from voicecore.emulator import Profile, run_emulator
 from voicecore.emulator.faults import FAULTS, EmulatorFault, parse_fault
 
+RUNTIMES = here.BOTH
 NEVER = Reconnect(attempts=0)
 TEXT = "A sentence that is long enough for several messages of audio."
 
@@ -39,10 +40,10 @@ async def speak(fault: str | None, **deadlines: float) -> tuple[bytes, voicecore
     profile = Profile(faults=() if fault is None else (parse_fault(fault),))
     samples: list[np.ndarray] = []
     error = None
-    async with run_emulator(profile, voice="tone", ears="none") as emulator:
+    async with here.hosted(run_emulator(profile, voice="tone", ears="none")) as emulator:
         url, limits = "ws://localhost/open", Deadlines(**deadlines)
         try:
-            async with voicecore.connect_tts(
+            async with here.connect_tts(
                 "deepdub", api_key="k", url=url, open_stream=emulator.open_stream, deadlines=limits, reconnect=NEVER
             ) as tts:
                 async with tts.synthesize(TEXT) as speech:
@@ -105,11 +106,11 @@ async def test_a_message_that_is_lost_is_reported(autojump_clock):
 
 async def test_a_client_that_says_nothing_is_closed(autojump_clock):
     profile = Profile(faults=(parse_fault("idle=10"),))
-    async with run_emulator(profile, voice="tone", ears="none") as emulator:
-        async with voicecore.connect_tts(
+    async with here.hosted(run_emulator(profile, voice="tone", ears="none")) as emulator:
+        async with here.connect_tts(
             "deepdub", api_key="k", url="ws://localhost/open", open_stream=emulator.open_stream
         ) as tts:
-            await trio.sleep(11)
+            await here.sleep(11)
             async with tts.synthesize(TEXT) as speech:
                 assert [chunk async for chunk in speech], "another connection took its place"
         assert emulator.connections == 2
@@ -119,12 +120,12 @@ async def test_a_vendor_that_is_back_after_two_refusals(autojump_clock):
     """A connection that worked is lost; the next two are refused with 503 and Retry-After: 1."""
     events: list = []
     profile = Profile()
-    async with run_emulator(profile, voice="tone", ears="none") as emulator:
-        async with voicecore.connect_tts(
+    async with here.hosted(run_emulator(profile, voice="tone", ears="none")) as emulator:
+        async with here.connect_tts(
             "deepdub", api_key="k", url="ws://localhost/open", open_stream=emulator.open_stream, on_event=events.append
         ) as tts:
             emulator.profile = Profile(faults=(parse_fault("http=503@3"),))
-            next(iter(tts._links)).connection._expired("keepalive", trio.current_time())
+            next(iter(tts._links)).connection._expired("keepalive", here.current_time())
             async with tts.synthesize(TEXT) as speech:
                 assert [chunk async for chunk in speech]
     waits = [event.delay for event in events if isinstance(event, voicecore.Reconnecting)]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import trio
 import trio.testing
+from support import here
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream, wrap_server_stream
 
 import voicecore
@@ -18,6 +19,7 @@ from voicecore import AudioFormat, Deadlines, DeepdubStreamOptions
 from voicecore.emulator import Profile, run_emulator
 from voicecore.emulator.worker import EngineError
 
+RUNTIMES = here.BOTH
 URL = "ws://localhost/ws"
 PCM = AudioFormat("pcm_s16le", 16_000)
 RAW = DeepdubStreamOptions(format="s16le", sample_rate=16_000)
@@ -27,7 +29,7 @@ CONFIG = {"action": "stream-config", "data": {"model": "dd-etts-3.0", "format": 
 
 
 def connect(open_stream: Callable, **arguments: object):
-    return voicecore.connect_tts("deepdub", api_key="k", url=URL, open_stream=open_stream, **arguments)
+    return here.connect_tts("deepdub", api_key="k", url=URL, open_stream=open_stream, **arguments)
 
 
 async def samples(stream: AsyncIterator) -> np.ndarray:
@@ -36,16 +38,16 @@ async def samples(stream: AsyncIterator) -> np.ndarray:
 
 @asynccontextmanager
 async def emulated(profile: Profile | None = None, **arguments: object):
-    async with run_emulator(profile, voice="tone", ears="none") as emulator:
+    async with here.hosted(run_emulator(profile, voice="tone", ears="none")) as emulator:
         async with connect(emulator.open_stream, **arguments) as tts:
             yield emulator, tts
 
 
 async def spoken(text: str = TEXT) -> np.ndarray:
     """Each sentence by itself, as /open's emulator speaks it: through another protocol."""
-    async with run_emulator(voice="tone", ears="none") as emulator:
+    async with here.hosted(run_emulator(voice="tone", ears="none")) as emulator:
         options = voicecore.DeepdubOptions(format="s16le", sample_rate=16_000)
-        async with voicecore.connect_tts("deepdub", api_key="k", open_stream=emulator.open_stream,
+        async with here.connect_tts("deepdub", api_key="k", open_stream=emulator.open_stream,
                                          url="ws://localhost/open") as tts:  # fmt: skip
             parts = []
             for sentence in text.replace(". ", ". |").replace("? ", "? |").split("|"):
@@ -94,7 +96,7 @@ async def test_the_format_that_the_caller_wants(autojump_clock, output):
 async def test_sentences_are_heard_before_the_flush(autojump_clock):
     async with emulated() as (_, tts), tts.context(output=PCM, options=RAW) as context:
         await context.send_text("Hello there. How")
-        await trio.sleep(30)  # no deadline runs
+        await here.sleep(30)  # no deadline runs
         chunk = await anext(context)
         assert len(chunk.samples)
 
@@ -104,11 +106,11 @@ async def test_a_turn_ends_with_is_final_or_a_second_of_silence(autojump_clock, 
     async with emulated(profile) as (_, tts), tts.context(output=PCM, options=RAW) as context:
         for text in (TEXT, "All spoken already. "):
             await context.send_text(text)
-            await trio.sleep(5)  # what is complete is generated before the flush
-            began = trio.current_time()
+            await here.sleep(5)  # what is complete is generated before the flush
+            began = here.current_time()
             await context.flush()
             assert len(await samples(context))
-            assert trio.current_time() - began == pytest.approx(seconds)
+            assert here.current_time() - began == pytest.approx(seconds)
 
 
 async def test_a_vendor_is_chosen_by_name_alone(autojump_clock, monkeypatch):
@@ -121,12 +123,12 @@ async def test_a_vendor_is_chosen_by_name_alone(autojump_clock, monkeypatch):
     for url in (None, "wss://wss.eu.deepdub.ai/ws"):
         monkeypatch.setenv("DEEPDUB_URL", url or "")
         with pytest.raises(voicecore.ConnectionFailedError):
-            async with voicecore.connect_tts("deepdub-ws", api_key="k", open_stream=open_stream):
+            async with here.connect_tts("deepdub-ws", api_key="k", open_stream=open_stream):
                 pass
     assert seen == ["wss://wss.deepdub.ai/ws", "wss://wss.eu.deepdub.ai/ws"]
     monkeypatch.setenv("DEEPDUB_URL", "wss://wsapi.deepdub.ai/open")
     with pytest.raises(voicecore.ConfigurationError, match="expected the path /ws"):
-        voicecore.connect_tts("deepdub-ws", api_key="k")
+        here.connect_tts("deepdub-ws", api_key="k")
 
 
 # --- cancel, seen by the user ----------------------------------------------------------------------------
@@ -164,7 +166,7 @@ async def test_each_speech_at_a_time_has_a_socket_of_its_own_up_to_the_limit(aut
             async with tts.synthesize(TEXT, output=PCM, options=RAW) as speech:
                 assert np.array_equal(await samples(speech), expected)
 
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
             for _ in range(5):
                 nursery.start_soon(one)
         assert emulator.connections == 2
@@ -172,7 +174,7 @@ async def test_each_speech_at_a_time_has_a_socket_of_its_own_up_to_the_limit(aut
 
 async def test_an_idle_session_lives_on_the_vendors_ping(autojump_clock):
     async with emulated(max_connections=1) as (emulator, tts):
-        await trio.sleep(3600)
+        await here.sleep(3600)
         async with tts.synthesize(TEXT, options=RAW) as speech:
             assert len(await samples(speech))
         assert emulator.connections == 1
@@ -188,13 +190,13 @@ async def vendor(nursery: trio.Nursery):
     def play(script: Callable, opened: list[float]) -> Callable:
         async def open_stream(url: str, _: object) -> trio.abc.Stream:
             ours, theirs = trio.testing.memory_stream_pair()
-            opened.append(trio.current_time())
+            opened.append(here.current_time())
             nursery.start_soon(serve, theirs)
             await trio.lowlevel.checkpoint()
             return ours
 
         async def serve(stream: trio.abc.Stream) -> None:
-            async with trio.open_nursery() as tasks:
+            async with here.open_nursery() as tasks:
                 socket = await (await wrap_server_stream(tasks, stream)).accept()
                 try:
                     await socket.send_message(json.dumps(HELLO))
@@ -231,7 +233,7 @@ async def test_a_cancel_that_is_never_confirmed_costs_its_second_and_the_socket(
     async with connect(open_stream, max_connections=1, deadlines=Deadlines(close=2.5)) as tts:
         async with tts.synthesize("x", output=PCM, options=RAW) as speech:
             await anext(speech)
-        left = trio.current_time()
+        left = here.current_time()
         async with tts.synthesize("y", output=PCM, options=RAW) as speech:
             assert set(await samples(speech)) == {2}
     assert opened[1] - left == pytest.approx(2.5) and len(opened) == 2
@@ -292,9 +294,9 @@ async def test_an_error_of_the_session_keeps_the_session(vendor, autojump_clock)
 
 @asynccontextmanager
 async def raw_client(profile: Profile | None = None, key: str = "k"):
-    async with run_emulator(profile, voice="tone", ears="none") as emulator:
+    async with here.hosted(run_emulator(profile, voice="tone", ears="none")) as emulator:
         stream = await emulator.open_stream(URL)
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
             socket = await wrap_client_stream(
                 nursery, stream, "localhost", "/ws", extra_headers=[(b"x-api-key", key.encode())]
             )
@@ -336,6 +338,7 @@ async def greeted(socket: WebSocketConnection, *messages: dict) -> None:
     await tell(socket, *messages)
 
 
+@here.only_trio
 async def test_the_emulator_names_each_mistake_in_the_vendors_words(autojump_clock):
     prompt = {"model": "dd-etts-3.0", "voicePrompt": "?"}
     mistakes = [
@@ -356,6 +359,7 @@ async def test_the_emulator_names_each_mistake_in_the_vendors_words(autojump_clo
         assert sound(await turn(socket, CONFIG, text("Hi."), END))  # the session stays open
 
 
+@here.only_trio
 async def test_the_emulator_speaks_a_generation_for_each_sentence(autojump_clock):
     async with raw_client() as (_, socket):
         await greeted(socket, CONFIG)
@@ -371,6 +375,7 @@ async def test_the_emulator_speaks_a_generation_for_each_sentence(autojump_clock
         assert sound(await turn(socket, text(TEXT), END)) == sound(answers)  # the configuration is kept
 
 
+@here.only_trio
 async def test_a_turn_without_text_is_final_at_once(autojump_clock):
     async with raw_client() as (_, socket):
         await greeted(socket, CONFIG)
@@ -378,6 +383,7 @@ async def test_a_turn_without_text_is_final_at_once(autojump_clock):
         assert answer["isFinished"] and answer["isFinal"] and "data" not in answer
 
 
+@here.only_trio
 async def test_another_configuration_affects_later_text_only(autojump_clock):
     other = {"action": "stream-config", "data": {**CONFIG["data"], "sampleRate": 8000}}
     async with raw_client() as (_, socket):
@@ -388,6 +394,7 @@ async def test_another_configuration_affects_later_text_only(autojump_clock):
         assert len(first) == pytest.approx(2 * len(second), abs=4)
 
 
+@here.only_trio
 async def test_inline_tags_are_not_spoken_wherever_they_are_split(autojump_clock):
     async with raw_client() as (_, socket):
         await greeted(socket, CONFIG)
@@ -397,6 +404,7 @@ async def test_inline_tags_are_not_spoken_wherever_they_are_split(autojump_clock
         assert sound(await turn(socket, *tagged, END)) == plain
 
 
+@here.only_trio
 async def test_cancel_names_the_generation_that_it_stopped_and_keeps_the_configuration(autojump_clock):
     async with raw_client(Profile(pace=1.0)) as (_, socket):
         await greeted(socket, CONFIG)
@@ -410,6 +418,7 @@ async def test_cancel_names_the_generation_that_it_stopped_and_keeps_the_configu
         assert first["generationId"] not in {answer["generationId"] for answer in again}
 
 
+@here.only_trio
 async def test_cancel_with_nothing_to_stop_is_a_status(autojump_clock):
     async with raw_client() as (_, socket):
         await greeted(socket, CONFIG)
@@ -417,6 +426,7 @@ async def test_cancel_with_nothing_to_stop_is_a_status(autojump_clock):
             assert await ask(socket, {"action": "cancel"}) == {"action": "status", "message": "cancelled"}
 
 
+@here.only_trio
 async def test_wav_chunks_have_a_header_each(autojump_clock):
     config = {"action": "stream-config", "config": {"model": "dd-etts-3.0", "format": "flac", "sampleRate": 16000}}
     async with raw_client() as (_, socket):
@@ -426,6 +436,7 @@ async def test_wav_chunks_have_a_header_each(autojump_clock):
         assert b"".join(piece[0x44:] for piece in pieces) == (await spoken()).tobytes()
 
 
+@here.only_trio
 @pytest.mark.parametrize("frames", ["binary", "text"])
 async def test_audio_comes_in_the_frames_that_were_chosen(autojump_clock, frames):
     async with raw_client(Profile(deepdub_frames=frames)) as (_, socket):
@@ -433,6 +444,7 @@ async def test_audio_comes_in_the_frames_that_were_chosen(autojump_clock, frames
         assert isinstance(await socket.get_message(), bytes if frames == "binary" else str)
 
 
+@here.only_trio
 async def test_a_refused_key_is_an_error_instead_of_the_greeting(autojump_clock):
     async with raw_client(key="bad") as (_, socket):
         answer = await ask(socket)
@@ -465,6 +477,7 @@ async def test_after_a_refused_context_the_emulator_still_answers(autojump_clock
         assert emulator.connections == 1
 
 
+@here.only_trio
 async def test_a_generation_that_fails_ends_alone(autojump_clock, monkeypatch):
     async with raw_client() as (emulator, socket):
         speak = emulator.voice.speak

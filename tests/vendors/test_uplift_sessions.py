@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
-import trio
-import trio.testing
+from support import here
 from support.wire import KEY, Wire, client
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 from wsproto.events import CloseConnection, TextMessage
@@ -37,6 +36,7 @@ from voicecore.events import (
 )
 from voicecore.protocol import SessionState
 
+RUNTIMES = here.BOTH
 NS = "/text-to-speech/multi-stream"
 OPEN = '0{"sid":"E1","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}'
 JOINED = f'40{NS},{{"sid":"N1"}}'
@@ -359,11 +359,11 @@ def test_an_error_without_a_request_fails_what_is_unanswered(name):
 
 def connect(emulator: Emulator, name: str, key: str = "sk_api_any", **arguments):
     url = f"ws://localhost{PATHS[name]}"
-    return voicecore.connect_tts("uplift", api_key=key, url=url, open_stream=emulator.open_stream, **arguments)
+    return here.connect_tts("uplift", api_key=key, url=url, open_stream=emulator.open_stream, **arguments)
 
 
 def emulated(**profile):
-    return run_emulator(Profile(**profile), voice="tone", ears="none")
+    return here.hosted(run_emulator(Profile(**profile), voice="tone", ears="none"))
 
 
 async def samples(speech) -> np.ndarray:
@@ -402,7 +402,7 @@ async def test_twenty_utterances_at_once_on_one_connection(name, autojump_clock)
             async with tts.synthesize("la " * (number + 1), output=PCM) as speech:
                 lengths[number] = len(await samples(speech))
 
-        async with trio.open_nursery() as nursery:
+        async with here.open_nursery() as nursery:
             for number in range(20):
                 nursery.start_soon(one, number)
         assert emulator.connections == 1
@@ -422,11 +422,11 @@ async def test_a_context_plays_its_sentences_in_order(name, autojump_clock):
 @BOTH
 async def test_a_voice_that_is_unknown_is_silence_until_first_audio(name, autojump_clock):
     async with emulated() as emulator, connect(emulator, name, deadlines=Deadlines(first_audio=4)) as tts:
-        began = trio.current_time()
+        began = here.current_time()
         async with tts.synthesize("x", voice="v_nobody") as speech:
             with pytest.raises(DeadlineError) as caught:
                 await samples(speech)
-        assert (caught.value.deadline, trio.current_time() - began) == ("first_audio", pytest.approx(4))
+        assert (caught.value.deadline, here.current_time() - began) == ("first_audio", pytest.approx(4))
         async with tts.synthesize("x", voice="v_8eelc901", output=PCM) as speech:  # the connection is as good as before
             assert len(await samples(speech))
         assert emulator.connections == 1
@@ -448,7 +448,7 @@ async def test_after_a_cancel_the_emulator_does_as_it_is_told(name, autojump_clo
             await anext(aiter(speech))
             link = speech._link
             await speech.cancel()
-        await trio.sleep(5)
+        await here.sleep(5)
         counted = link.connection.protocol.late_messages
         async with tts.synthesize("six", output=PCM) as speech:
             assert len(await samples(speech))
@@ -458,11 +458,11 @@ async def test_after_a_cancel_the_emulator_does_as_it_is_told(name, autojump_clo
 @BOTH
 async def test_our_client_never_meets_the_emulators_limit(name, autojump_clock):
     async with emulated() as emulator, connect(emulator, name) as tts:
-        began = trio.current_time()
+        began = here.current_time()
         for _ in range(130):
             async with tts.synthesize("x", output=PCM) as speech:
                 assert len(await samples(speech))
-        assert trio.current_time() - began == pytest.approx(120)
+        assert here.current_time() - began == pytest.approx(120)
         assert emulator.connections == 1
 
 
@@ -485,7 +485,7 @@ async def test_a_bad_key_is_an_auth_error_however_it_is_refused(name, autojump_c
 
 async def test_framed_an_idle_session_lives_on_heartbeats(autojump_clock):
     async with emulated() as emulator, connect(emulator, "uplift-socketio") as tts:
-        await trio.sleep(3600)
+        await here.sleep(3600)
         async with tts.synthesize("x", output=PCM) as speech:
             assert len(await samples(speech))
         assert emulator.connections == 1
@@ -497,7 +497,7 @@ async def test_framed_an_idle_session_lives_on_heartbeats(autojump_clock):
 @asynccontextmanager
 async def raw(emulator: Emulator, name: str, query: str = "?EIO=4&transport=websocket"):
     """A bare WebSocket; on Socket.IO the opening is read."""
-    async with trio.open_nursery() as nursery:
+    async with here.open_nursery() as nursery:
         stream = await emulator.open_stream("")
         headers = [("Authorization", "Bearer k")]
         path = PATHS[name] + (query if name == "uplift-socketio" else "")
@@ -516,14 +516,14 @@ async def join(socket: WebSocketConnection, name: str) -> None:
 
 
 async def hear(socket: WebSocketConnection) -> dict:
-    with trio.fail_after(20):
+    with here.fail_after(20):
         text = await socket.get_message()
     return json.loads(text) if text.startswith("{") else json.loads(text[text.index("[") :])[1]
 
 
 async def stay(socket: WebSocketConnection, seconds: float) -> None:
     """Does nothing but answer heartbeats."""
-    with trio.move_on_after(seconds):
+    with here.move_on_after(seconds):
         while await socket.get_message() == "2":
             await socket.send_message("3")
 
@@ -537,6 +537,7 @@ def synthesize(request_id: str, text: str = "x", **fields) -> dict:
     return {"type": "synthesize", "requestId": request_id, "text": text, **fields}
 
 
+@here.only_trio
 @BOTH
 async def test_an_answer_in_the_vendors_order(name, autojump_clock):
     async with emulated(chunk_seconds=0.05) as emulator, raw(emulator, name) as socket:
@@ -551,6 +552,7 @@ async def test_an_answer_in_the_vendors_order(name, autojump_clock):
     assert all(isinstance(said[at]["timestamp"], float) and said[at]["timestamp"] > 0 for at in (0, -1))
 
 
+@here.only_trio
 @BOTH
 async def test_a_request_id_is_used_once(name, autojump_clock):
     async with emulated(pace=1.0) as emulator, raw(emulator, name) as socket:
@@ -567,6 +569,7 @@ async def test_a_request_id_is_used_once(name, autojump_clock):
         assert (await hear(socket))["code"] == "duplicate_request"
 
 
+@here.only_trio
 @BOTH
 async def test_the_61st_request_of_a_minute_is_refused_with_the_vendors_code(name, autojump_clock):
     async with emulated() as emulator, raw(emulator, name) as socket:
@@ -586,6 +589,7 @@ async def next_of(socket: WebSocketConnection, kind: str) -> dict:
     return message
 
 
+@here.only_trio
 @BOTH
 async def test_the_101st_cancel_of_a_minute_is_refused_and_the_speech_goes_on(name, autojump_clock):
     async with emulated(pace=1.0) as emulator, raw(emulator, name) as socket:
@@ -602,6 +606,7 @@ async def test_the_101st_cancel_of_a_minute_is_refused_and_the_speech_goes_on(na
         assert (error["requestId"], error["code"]) == ("r1", "rate_limit_exceeded")
 
 
+@here.only_trio
 @BOTH
 async def test_a_cancel_after_the_end_or_twice_is_no_error(name, autojump_clock):
     async with emulated(pace=1.0) as emulator, raw(emulator, name) as socket:
@@ -617,6 +622,7 @@ async def test_a_cancel_after_the_end_or_twice_is_no_error(name, autojump_clock)
         assert (await next_of(socket, "audio_end"))["requestId"] == "r3"
 
 
+@here.only_trio
 @BOTH
 @pytest.mark.parametrize(
     ("fields", "code"),
@@ -636,6 +642,7 @@ async def test_a_bad_request_is_refused_and_the_socket_stays_open(name, autojump
         assert (await next_of(socket, "audio_end"))["requestId"] == "r2"
 
 
+@here.only_trio
 @BOTH
 async def test_a_bad_request_with_the_id_of_a_running_one_ends_that_one_and_harms_nobody(name, autojump_clock):
     async with emulated(pace=1.0) as emulator, raw(emulator, name) as socket:
@@ -650,26 +657,29 @@ async def test_a_bad_request_with_the_id_of_a_running_one_ends_that_one_and_harm
         assert (await next_of(socket, "audio_end"))["requestId"] == "r2"
 
 
+@here.only_trio
 async def test_framed_the_emulator_pings_and_drops_a_client_that_does_not_pong(autojump_clock):
     async with emulated() as emulator, raw(emulator, "uplift-socketio") as socket:
         await join(socket, "uplift-socketio")
-        began = trio.current_time()
+        began = here.current_time()
         assert await socket.get_message() == "2"
-        assert trio.current_time() - began == pytest.approx(25)
+        assert here.current_time() - began == pytest.approx(25)
         await socket.send_message("3")
         assert await socket.get_message() == "2"
-        assert trio.current_time() - began == pytest.approx(50)
+        assert here.current_time() - began == pytest.approx(50)
         with pytest.raises(ConnectionClosed):
             await socket.get_message()
-        assert trio.current_time() - began == pytest.approx(70)
+        assert here.current_time() - began == pytest.approx(70)
 
 
+@here.only_trio
 @pytest.mark.parametrize("query", ["?transport=websocket&EIO=4", "?t=P9x&transport=websocket&EIO=4&b64=1"])
 async def test_framed_the_query_may_come_in_any_order(autojump_clock, query):
     async with emulated() as emulator, raw(emulator, "uplift-socketio", query) as socket:
         await join(socket, "uplift-socketio")
 
 
+@here.only_trio
 @pytest.mark.parametrize(
     ("packet", "answer"),
     [
@@ -685,6 +695,7 @@ async def test_framed_how_the_emulator_refuses_a_namespace(autojump_clock, packe
         assert await socket.get_message() == answer
 
 
+@here.only_trio
 async def test_framed_how_the_emulator_refuses_in_band(autojump_clock):
     async with emulated(refusal="in_band") as emulator, raw(emulator, "uplift-socketio") as socket:
         await socket.send_message(f'40{NS},{{"token":"bad"}}')
@@ -695,15 +706,17 @@ async def test_framed_how_the_emulator_refuses_in_band(autojump_clock):
             await socket.get_message()
 
 
+@here.only_trio
 async def test_framed_nothing_is_spoken_before_the_key(autojump_clock):
     async with emulated() as emulator, raw(emulator, "uplift-socketio") as socket:
         await ask(socket, "uplift-socketio", synthesize("r1"))
         error = await hear(socket)
         assert (error["type"], "before the key" in error["message"]) == ("error", True)
-        with trio.move_on_after(5), pytest.raises(ConnectionClosed):
+        with here.move_on_after(5), pytest.raises(ConnectionClosed):
             assert not (await socket.get_message()).startswith("4")
 
 
+@here.only_trio
 @pytest.mark.parametrize("packet", [f"41{NS},", "1"])
 @pytest.mark.parametrize("speaking", [True, False])
 async def test_framed_a_client_that_leaves_is_let_go(autojump_clock, packet, speaking):
@@ -713,13 +726,14 @@ async def test_framed_a_client_that_leaves_is_let_go(autojump_clock, packet, spe
             await ask(socket, "uplift-socketio", synthesize("r1", "one two three four five"))
             await next_of(socket, "audio")
         await socket.send_message(packet)
-        began = trio.current_time()
+        began = here.current_time()
         with pytest.raises(ConnectionClosed):
             while True:
                 await socket.get_message()
-        assert trio.current_time() - began < 2
+        assert here.current_time() - began < 2
 
 
+@here.only_trio
 @pytest.mark.parametrize("query", ["?EIO=3&transport=websocket", "", "?EIO=4&transport=websocket&sid=x"])
 async def test_framed_an_upgrade_that_is_no_engine_io_4_gets_400(autojump_clock, query):
     async with emulated() as emulator:
@@ -730,6 +744,7 @@ async def test_framed_an_upgrade_that_is_no_engine_io_4_gets_400(autojump_clock,
         assert isinstance(rejected, ConnectionRejected) and rejected.status_code == 400
 
 
+@here.only_trio
 @BOTH
 @pytest.mark.parametrize("garbage", ["{nonsense", "", "42[", b"\0\1"])
 async def test_garbage_harms_nobody(name, autojump_clock, garbage):

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import trio
+from support import here
 from support.scripted import play
 
 import voicecore
@@ -17,6 +18,7 @@ from voicecore.emulator import Profile, run_emulator
 from voicecore.events import Processing, ServerReady, SpeechEnded, SpeechStarted
 
 PCM_16K = AudioFormat("pcm_s16le", 16_000)
+RUNTIMES = here.BOTH
 RAW = voicecore.VachanaTtsOptions(container="raw", sample_rate=16_000)
 SECOND = np.arange(16_000, dtype="<i2").tobytes()
 
@@ -31,12 +33,12 @@ NEVER = voicecore.Reconnect(attempts=0)
 
 def tts(open_stream, **arguments):
     url = "ws://localhost/api/v1/tts"
-    return voicecore.connect_tts("vachana", api_key="k", url=url, open_stream=open_stream, **arguments)
+    return here.connect_tts("vachana", api_key="k", url=url, open_stream=open_stream, **arguments)
 
 
 def stt(open_stream, **arguments):
     url = "ws://localhost/stt/v3/stream"
-    return voicecore.connect_stt("vachana", api_key="k", url=url, open_stream=open_stream, **arguments)
+    return here.connect_stt("vachana", api_key="k", url=url, open_stream=open_stream, **arguments)
 
 
 def say(kind: str, data: bytes = b"") -> str:
@@ -114,18 +116,18 @@ async def test_an_utterance_that_is_cancelled_while_it_is_asked_again(vendor, au
         nonlocal openings
         openings += 1
         if openings in (2, 3):
-            await trio.sleep(5)
+            await here.sleep(5)
         return await vendor(script)(url, ssl_context)
 
     async with tts(open_stream) as session:
         assert await speak(session) == SECOND
         async with session.synthesize("x", output=PCM_16K, options=RAW) as speech:
-            with trio.move_on_after(2):  # cancelling the wait for a chunk loses nothing
+            with here.move_on_after(2):  # cancelling the wait for a chunk loses nothing
                 await anext(speech)
-            async with trio.open_nursery() as nursery:
+            async with here.open_nursery() as nursery:
 
                 async def cancel():
-                    await trio.sleep(2)
+                    await here.sleep(2)
                     await speech.cancel()
 
                 nursery.start_soon(cancel)
@@ -272,7 +274,7 @@ async def test_the_vendors_errors_are_typed_and_the_socket_serves_on(vendor, aut
 @pytest.mark.parametrize("last", ["in_last", "before_last"])
 async def test_the_emulator_in_every_mode_is_the_same_to_our_client(autojump_clock, form, end, wav, odd, last):
     switches = {"vachana_form": form, "vachana_end": end, "vachana_wav": wav, "vachana_odd_splits": odd}
-    async with run_emulator(Profile(last_audio=last, **switches), voice="tone", ears="none") as emulator:
+    async with here.hosted(run_emulator(Profile(last_audio=last, **switches), voice="tone", ears="none")) as emulator:
 
         async def said(**options) -> bytes:
             chosen = voicecore.VachanaTtsOptions(sample_rate=8000, **options)
@@ -307,9 +309,9 @@ def listening(*answers: tuple[float, str], frames: list[bytes] | None = None):
             frame = await socket.get_message()
             if frames is not None:
                 frames.append(frame)
-        began = trio.current_time()
+        began = here.current_time()
         for at, kind in answers:
-            await trio.sleep_until(began + at)
+            await here.sleep_until(began + at)
             if kind == "close":
                 await socket.aclose(1000)
                 return
@@ -325,9 +327,9 @@ async def ending(session, **options) -> tuple[list[str], float]:
     """What is recognised after the audio, and how many seconds after `finish()` the stream ended."""
     async with session.stream(options=voicecore.VachanaSttOptions(**options)) as stream:
         await stream.finish()
-        began = trio.current_time()
+        began = here.current_time()
         texts = [transcript.text async for transcript in stream]
-        return texts, round(trio.current_time() - began, 6)
+        return texts, round(here.current_time() - began, 6)
 
 
 @pytest.mark.parametrize(
@@ -369,22 +371,22 @@ async def test_audio_that_was_sent_at_once_is_heard_at_the_pace_of_speech(
 ):
     """Four seconds in one piece: the quiet counts from when a vendor that listens as it is spoken has heard them."""
     async with stt(vendor(listening(*answers))) as session, session.stream() as stream:
-        began = trio.current_time()
+        began = here.current_time()
         await stream.send(SECOND * 4)
         await stream.finish()
         assert [transcript.text async for transcript in stream] == texts
-        assert trio.current_time() - began == pytest.approx(seconds, abs=0.04)  # a frame
+        assert here.current_time() - began == pytest.approx(seconds, abs=0.04)  # a frame
 
 
 async def test_audio_that_was_sent_as_it_was_spoken_is_heard_when_it_is_sent(vendor, autojump_clock):
     async with stt(vendor(listening())) as session, session.stream() as stream:
         for _ in range(50):
             await stream.send(SECOND[:3200])
-            await trio.sleep(0.1)
+            await here.sleep(0.1)
         await stream.finish()
-        began = trio.current_time()
+        began = here.current_time()
         assert [transcript.text async for transcript in stream] == []
-        assert trio.current_time() - began == pytest.approx(1.0, abs=0.04)
+        assert here.current_time() - began == pytest.approx(1.0, abs=0.04)
 
 
 @pytest.mark.parametrize("announced", ["speech_start", "speech_end", "vad_start", "processing"])
@@ -393,10 +395,10 @@ async def test_a_transcript_that_is_due_is_waited_for_until_the_deadline(vendor,
     async with stt(vendor(script), deadlines=Deadlines(between_chunks=7)) as session:
         async with session.stream() as stream:
             await stream.finish()
-            began = trio.current_time()
+            began = here.current_time()
             with pytest.raises(voicecore.DeadlineError, match="between_chunks"):
                 await anext(stream)
-            assert trio.current_time() - began == pytest.approx(7.5)
+            assert here.current_time() - began == pytest.approx(7.5)
 
 
 async def test_a_close_while_a_transcript_is_due_is_an_error(vendor, autojump_clock):
@@ -410,7 +412,7 @@ async def test_what_was_announced_before_the_stop_is_still_due_after_it(vendor, 
         await socket.send_message(CONNECTED)
         await socket.get_message()
         await socket.send_message('{"type":"processing"}')
-        await trio.sleep(6)
+        await here.sleep(6)
         await socket.send_message('{"type":"transcript","text":"late"}')
         await until_the_end(socket)
 
