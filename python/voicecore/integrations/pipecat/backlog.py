@@ -1,4 +1,4 @@
-"""Audio that waits for a connection: the newest seconds of it, so that the pipeline never waits and memory is bounded."""
+"""Audio that waits for a connection: the newest of it, so that the pipeline never waits and memory is bounded."""
 
 from __future__ import annotations
 

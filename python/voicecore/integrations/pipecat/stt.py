@@ -160,7 +160,7 @@ class STTService(stt_service.STTService):
             await asyncio.sleep(delay)
 
     def _delay_after(self, error: VoicecoreError) -> float | None:
-        """Seconds until the next session; None for no other. Of a connection that was lost, voicecore had tried more."""
+        """Seconds until the next session; None for no other. A lost connection was tried again by voicecore."""
         return None if is_loss(error) else self._backoff.delay(error, asyncio.get_running_loop().time())
 
     async def _hear(self, session: STT) -> None:
@@ -221,7 +221,7 @@ class STTService(stt_service.STTService):
         language = self._settings.language
         return replace(self._options, languages=(str(language),)) if language else self._options
 
-    async def _update_settings(self, delta: STTSettings) -> dict[str, Any]:
+    async def _update_settings(self, delta: STTSettings) -> dict[str, Any]:  # type: ignore[override]
         changed = await super()._update_settings(delta)
         if "language" in changed:
             await self._request_reconnect()

@@ -216,7 +216,7 @@ class TTSService(tts_service.TTSService):
 
     # --- settings and errors -------------------------------------------------------------------------------
 
-    async def _update_settings(self, delta: TTSSettings) -> dict[str, Any]:
+    async def _update_settings(self, delta: TTSSettings) -> dict[str, Any]:  # type: ignore[override]
         changed = await super()._update_settings(delta)
         self._warn_unhandled_updated_settings(changed.keys() - {"voice"})
         return changed
