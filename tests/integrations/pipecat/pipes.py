@@ -111,7 +111,7 @@ async def pipeline(service: FrameProcessor, *, end: type[Frame] = EndFrame, **pa
         await asyncio.wait_for(work, 20)
     finally:
         work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
+        await asyncio.wait([work], timeout=5)
 
 
 def frames_of(speech: np.ndarray, rate: int, seconds: float = 0.02) -> list[InputAudioRawFrame]:

@@ -150,8 +150,11 @@ class TTSService(tts_service.TTSService):
 
     async def flush_audio(self, context_id: str | None = None) -> None:
         """The turn has no more text: its context ends with the last sample of what was sent."""
-        utterance = self._utterances.get(context_id or "")
-        if context_id is None or utterance is None:
+        if context_id is None:
+            return
+        utterance = self._utterances.get(context_id)
+        if utterance is None:  # Pipecat gave it no text, since the service is not usable
+            await self._end_context(context_id)
             return
         try:
             await utterance.flush()
@@ -188,8 +191,7 @@ class TTSService(tts_service.TTSService):
                 await self._fail(context_id, utterance, error)
         del self._utterances[context_id], self._playing[context_id]
         await utterance.leave()
-        await self.append_to_audio_context(context_id, TTSStoppedFrame(context_id=context_id))
-        await self.remove_audio_context(context_id)
+        await self._end_context(context_id)
 
     async def _play_turn(self, context_id: str, utterance: Utterance, turn: Turn) -> None:
         async for chunk in turn.context:
@@ -198,6 +200,10 @@ class TTSService(tts_service.TTSService):
             utterance.seconds += chunk.duration
         if utterance.lives(turn):
             await self.add_word_timestamps([(word, utterance.seconds) for word in turn.text.split()], context_id)
+
+    async def _end_context(self, context_id: str) -> None:
+        await self.append_to_audio_context(context_id, TTSStoppedFrame(context_id=context_id))
+        await self.remove_audio_context(context_id)
 
     async def _fail(self, context_id: str, utterance: Utterance, error: VoicecoreError) -> None:
         """What was sent is not spoken; text that comes after it may be."""
