@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import numpy as np
 import pytest
 from emulated import Urls, run_emulator
-from pipes import PHRASE, spoken
+from plumbing import PHRASE, spoken
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from pipecat.frames.frames import (
 from pipecat.metrics.metrics import STTUsageMetricsData
 from pipecat.transcriptions.language import Language
 from pipecat.utils.errors import ErrorCategory
-from pipes import PHRASE, Running, frames_of, pipeline
+from plumbing import PHRASE, Tapped, frames_of, pipeline
 
 from voicecore import Reconnect, SixtydbSttOptions, codec
 from voicecore.integrations.pipecat import STTService
@@ -32,7 +32,7 @@ def listener(url: str, vendor: str = "60db", **arguments) -> STTService:
     return STTService(vendor, **{"api_key": "k", "url": url, "ttfs_p99_latency": 1.0} | arguments)
 
 
-async def heard(running: Running, count: int = 1) -> list[str]:
+async def heard(running: Tapped, count: int = 1) -> list[str]:
     await running.until(lambda: len(running.of(TranscriptionFrame)) == count)
     return [frame.text for frame in running.of(TranscriptionFrame)]
 

@@ -21,7 +21,7 @@ from pipecat.frames.frames import (
 from pipecat.metrics.metrics import TTFBMetricsData, TTSUsageMetricsData
 from pipecat.services.tts_service import TextAggregationMode
 from pipecat.utils.errors import ErrorCategory
-from pipes import PHRASE, Running, pipeline, spoken
+from plumbing import PHRASE, Tapped, pipeline, spoken
 
 from voicecore import AudioFormat, Reconnect, aio
 from voicecore.integrations.pipecat import TTSService
@@ -43,12 +43,12 @@ def speaker(url: str, **arguments) -> TTSService:
     return TTSService("60db", **{"api_key": "k", "url": url} | arguments)
 
 
-async def spoke(running: Running, count: int = 1) -> None:
+async def spoke(running: Tapped, count: int = 1) -> None:
     """Until so many utterances have ended."""
     await running.until(lambda: len(running.of(TTSStoppedFrame)) == count)
 
 
-def text_of(running: Running) -> str:
+def text_of(running: Tapped) -> str:
     return " ".join(frame.text for frame in running.of(TTSTextFrame))
 
 

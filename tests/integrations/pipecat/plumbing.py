@@ -54,19 +54,33 @@ class Tap(FrameProcessor):
 
 
 class Running:
-    """A pipeline that runs. `down` and `up`: what the service pushed."""
+    """A pipeline that runs."""
 
-    def __init__(self, service: FrameProcessor, **params: object) -> None:
-        self._above, self._below = Tap(FrameDirection.UPSTREAM), Tap(FrameDirection.DOWNSTREAM)
-        self.down, self.up = self._below.frames, self._above.frames
-        pipeline = Pipeline([self._above, service, self._below])
+    def __init__(self, processors: Pipeline, **params: object) -> None:
         options = PipelineParams(enable_metrics=True, enable_usage_metrics=True, **params)
-        self.worker = PipelineWorker(pipeline, params=options, cancel_on_idle_timeout=False, enable_rtvi=False)
+        self.worker = PipelineWorker(processors, params=options, cancel_on_idle_timeout=False, enable_rtvi=False)
         self.started = asyncio.Event()
 
         @self.worker.event_handler("on_pipeline_started")
         async def on_pipeline_started(worker: PipelineWorker, frame: Frame) -> None:
             self.started.set()
+
+    async def send(self, *frames: Frame) -> None:
+        await self.worker.queue_frames(frames)
+
+    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+
+class Tapped(Running):
+    """... around one service. `down` and `up`: what it pushed."""
+
+    def __init__(self, service: FrameProcessor, **params: object) -> None:
+        above, below = Tap(FrameDirection.UPSTREAM), Tap(FrameDirection.DOWNSTREAM)
+        super().__init__(Pipeline([above, service, below]), **params)
+        self.down, self.up = below.frames, above.frames
 
     def of(self, kind: type[F]) -> list[F]:
         return [frame for frame in self.down if isinstance(frame, kind)]
@@ -80,30 +94,36 @@ class Running:
     def audio(self) -> np.ndarray:
         return np.concatenate([np.frombuffer(frame.audio, np.int16) for frame in self.of(TTSAudioRawFrame)])
 
-    async def send(self, *frames: Frame) -> None:
-        await self.worker.queue_frames(frames)
-
     async def reply(self, *texts: str) -> None:
         """What a language model pushes for one answer."""
         deltas = [LLMTextFrame(text) for text in texts]
         await self.send(LLMFullResponseStartFrame(), *deltas, LLMFullResponseEndFrame())
 
-    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await asyncio.sleep(0.01)
+
+@asynccontextmanager
+async def pipeline(service: FrameProcessor, *, end: type[Frame] = EndFrame, **params: object) -> AsyncIterator[Tapped]:
+    """Runs one service as long as the block, and to its `end`: `EndFrame`, or `CancelFrame`."""
+    tapped = Tapped(service, **params)
+    async with _run(tapped, end):
+        yield tapped
 
 
 @asynccontextmanager
-async def pipeline(service: FrameProcessor, *, end: type[Frame] = EndFrame, **params: object) -> AsyncIterator[Running]:
-    """Runs it as long as the block, and to its `end`: `EndFrame`, or `CancelFrame`."""
-    running = Running(service, **params)
+async def run_pipeline(processors: Pipeline, **params: object) -> AsyncIterator[Running]:
+    """Runs a whole pipeline as long as the block, and to its end."""
+    running = Running(processors, **params)
+    async with _run(running, EndFrame):
+        yield running
+
+
+@asynccontextmanager
+async def _run(running: Running, end: type[Frame]) -> AsyncIterator[None]:
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(running.worker)
     work = asyncio.create_task(runner.run())
     try:
-        await asyncio.wait_for(running.started.wait(), 10)
-        yield running
+        await asyncio.wait_for(running.started.wait(), 20)
+        yield
         if end is CancelFrame:
             await running.worker.cancel()
         else:
