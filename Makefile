@@ -23,9 +23,12 @@ test: lint types test-rust test-python test-integrations
 
 test-rust: $(STAMPS)/venv
 	cargo test --workspace --quiet
+	cargo test --package voicecore --test transcoder --test wav --quiet
 
 test-python: $(STAMPS)/wheel $(STAMPS)/livekit
-	$(BIN)/python -m pytest tests
+	rm -rf $(STAMPS)/coverage
+	$(BIN)/python -m coverage run -m pytest tests
+	$(BIN)/python tests/coverage_gate.py
 
 # The frameworks that voicecore lives in, each in an environment of its own.
 test-integrations: $(STAMPS)/livekit $(STAMPS)/pipecat

@@ -1,14 +1,15 @@
-"""The cases of `benches.cases` for pytest-benchmark: one group per case, ours and its peers in it."""
+"""The cases of `benches.cases` and `benches.formats` for pytest-benchmark: a group per case, ours and its peers."""
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benches.cases import cases
+from benches.formats import formats
 from benches.method import Contender
 
 CONTENDERS = [
     pytest.param(case.name, contender, id=f"{case.name}: {contender.name}")
-    for case in cases()
+    for case in (*cases(), *formats())
     for contender in case.contenders
 ]
 

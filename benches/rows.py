@@ -12,8 +12,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 
 from benches.cases import Case, cases
+from benches.formats import formats
 from benches.method import measure, pin_to_one_core
 
 #: Below what this machine has; see `VOICECORE_SIMD` in ARCHITECTURE.md.
@@ -44,7 +46,7 @@ class Row:
 
 def rows(only: str, rounds: int) -> Iterator[Row]:
     """Of the kernels whose name contains `only`."""
-    for case in cases():
+    for case in chain(cases(), formats()):
         if only in case.name:
             yield from rows_of(case, rounds)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+import coverage
 import hypothesis
 import pytest
-from support import guest
+from support import guest, loops
 from support.scripted import vendor as vendor
 
 # The same examples on every run, however slow the machine is at that moment.
@@ -17,6 +18,19 @@ hypothesis.settings.register_profile(
     "voicecore", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("voicecore")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Tests that go one way thousands of times are not measured: it would double their time and show nothing new."""
+    measuring = coverage.Coverage.current()
+    if measuring is None or item.get_closest_marker("unmeasured") is None:
+        return (yield)
+    measuring.stop()
+    try:
+        return (yield)
+    finally:
+        measuring.start()
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +43,8 @@ def no_vendor_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def runtime(request: pytest.FixtureRequest) -> str:
-    """Where the test's body runs: "trio" or "asyncio" (on trio's clock: see `support/guest.py`)."""
+    """Where the test's body runs: on "trio"; on "asyncio", on trio's clock and through memory (`support/guest.py`); or
+    on "real asyncio" or "real uvloop", beside trio (`support/loops.py`)."""
     return getattr(request, "param", "trio")
 
 
@@ -44,12 +59,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        if isinstance(item, pytest.Function) and parameters.get("runtime") == "asyncio":
-            item.obj = functools.wraps(item.obj)(_on_asyncio(item.obj))
+        where = parameters.get("runtime", "trio")
+        if isinstance(item, pytest.Function) and where != "trio":
+            item.obj = functools.wraps(item.obj)(_elsewhere(item.obj, where))
 
 
-def _on_asyncio(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+def _elsewhere(test: Callable[..., Awaitable[None]], where: str) -> Callable[..., Awaitable[None]]:
     async def run(**fixtures: Any) -> None:
-        await guest.run(test, **fixtures)
+        if where == "asyncio":
+            await guest.run(test, **fixtures)
+        else:
+            await loops.run(where.removeprefix("real "), test, **fixtures)
 
     return run

@@ -19,6 +19,9 @@ from voicecore.errors import FormatError
         ("pcm_f32le", 44_100, 2, 8, 352_800),
         ("mulaw", 8_000, 1, 1, 8_000),
         ("alaw", 8_000, 64, 64, 512_000),
+        ("pcm_s24le", 48_000, 2, 6, 288_000),
+        ("pcm_s32le", 8_000, 1, 4, 32_000),
+        ("mp3", 44_100, 2, 1, 4_000),
     ],
 )
 def test_bytes_of_a_frame_and_of_a_second(encoding, sample_rate, channels, frame_bytes, byte_rate):
@@ -32,9 +35,10 @@ def test_telephony_spellings_are_taken_and_not_given_back(alias, name):
     assert AudioFormat(alias, 8000).encoding == name
 
 
-@pytest.mark.parametrize("encoding", ["", "opus", "PCM_S16LE", "linear16", 7, None])
+@pytest.mark.parametrize("encoding", ["", "vorbis", "PCM_S16LE", "linear16", 7, None])
 def test_an_unknown_encoding_is_refused_with_the_known_ones(encoding):
-    with pytest.raises(FormatError, match="encoding: expected one of pcm_s16le, pcm_f32le, mulaw, alaw, got") as caught:
+    known = "pcm_s16le, pcm_f32le, mulaw, alaw, pcm_s24le, pcm_s32le, mp3, opus"
+    with pytest.raises(FormatError, match=f"encoding: expected one of {known}, got") as caught:
         AudioFormat(encoding, 8000)
     assert repr(encoding) in str(caught.value) and isinstance(caught.value, ValueError)
 
@@ -51,10 +55,29 @@ def test_an_unknown_channel_count_is_refused(channels):
         AudioFormat("mulaw", 8000, channels)
 
 
-@pytest.mark.parametrize("container", ["ogg", "WAV", None])
+@pytest.mark.parametrize("container", ["flac", "WAV", None])
 def test_an_unknown_container_is_refused(container):
-    with pytest.raises(FormatError, match="container: expected raw or wav, got"):
+    with pytest.raises(FormatError, match="container: expected raw, wav or ogg, got"):
         AudioFormat("mulaw", 8000, container=container)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "container", "expected"),
+    [
+        ("mulaw", "ogg", "raw or wav for mulaw"),
+        ("opus", "raw", "ogg for opus"),
+        ("opus", "wav", "ogg for opus"),
+        ("mp3", "wav", "raw for mp3"),
+    ],
+)
+def test_an_encoding_in_a_container_that_it_is_never_in_is_refused(encoding, container, expected):
+    with pytest.raises(FormatError, match=f"container: expected {expected}, got {container!r}"):
+        AudioFormat(encoding, 48_000, container=container)
+
+
+def test_a_coded_format_says_so():
+    assert AudioFormat("opus", 24_000, container="ogg").is_coded
+    assert not AudioFormat("pcm_s24le", 24_000, container="wav").is_coded
 
 
 @pytest.mark.parametrize("rate", [MIN_SAMPLE_RATE, MAX_SAMPLE_RATE])

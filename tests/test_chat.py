@@ -423,3 +423,7 @@ def test_an_error_in_the_stream_keeps_what_came_before(message, kind):
         got.receive(json.dumps(message).encode())
     assert type(caught.value) is kind
     assert got.content == "Hi"
+
+
+def test_a_reply_without_a_word_is_still_a_message_of_the_history():
+    assert told(delta(role="assistant")).message == {"role": "assistant", "content": ""}

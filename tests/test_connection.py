@@ -1155,6 +1155,31 @@ def test_the_oldest_audio_is_dropped_and_counted():
     ]
 
 
+def test_only_audio_is_dropped_to_make_room():
+    wire = Wire(client(buffered_seconds=1.0, on_overflow="drop_oldest"))
+    wire.send(speak(), byte_rate=1000)
+    wire.say(ack(), *(sound(data=bytes(600), index=index) for index in range(3)))
+    assert wire.taken("a") == [AudioFault("a", dropped=1200), ContextAccepted("a"), Audio("a", bytes(600), 2)]
+
+
+def test_where_no_audio_can_be_dropped_the_context_fails(monkeypatch):
+    monkeypatch.setattr("voicecore.inbox.MAX_BUFFERED_EVENTS", 1)
+    wire = Wire(client(on_overflow="drop_oldest"))
+    wire.send(speak(), byte_rate=1000)
+    wire.say(ack(), sound())
+    assert wire.taken("a") == [ContextAccepted("a")]
+    assert isinstance(wire.error("a"), QueueOverflowError)
+
+
+def test_a_context_that_nobody_reads_any_more_can_still_be_cancelled():
+    wire = speaking()
+    wire.connection.forget("a")
+    wire.connection.cancel("a", wire.now)
+    wire.say(sound(last=True))
+    assert wire.connection.protocol.late_messages == 1 and not wire.connection.closed
+    assert wire.connection.next_deadline() == pytest.approx(20.0), "only the keepalive is left"
+
+
 def test_a_socket_that_waits_for_its_consumer_blames_nobody_else():
     wire = Wire(client(buffered_seconds=1.0, on_overflow="wait", between_chunks=5, keepalive=7))
     wire.send(speak(), byte_rate=1000)

@@ -4,35 +4,10 @@ from __future__ import annotations
 
 import ast
 from functools import cache
-from pathlib import Path
 
 import pytest
+from support.layers import MODULES, SANS_IO
 
-import voicecore
-
-ROOT = Path(voicecore.__file__).parent
-MODULES = {
-    ".".join(("voicecore", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
-    for path in ROOT.rglob("*.py")
-}
-SANS_IO = [
-    "voicecore.audio",
-    "voicecore.chat",
-    "voicecore.codec",
-    "voicecore.connection",
-    "voicecore.deadlines",
-    "voicecore.errors",
-    "voicecore.events",
-    "voicecore.generations",
-    "voicecore.inbox",
-    "voicecore.protocol",
-    "voicecore.reconnect",
-    "voicecore.secret",
-    "voicecore.sentences",
-    "voicecore.streams",
-    "voicecore.upgrade",
-    *(name for name in MODULES if name.startswith("voicecore.vendors")),
-]
 IO = {
     "trio",
     "asyncio",
@@ -48,15 +23,15 @@ IO = {
 }
 CLOCKS = {"time", "datetime", "sched"}
 FILES = {"os", "pathlib", "tempfile", "shutil"}
-DRIVERS = {
-    "voicecore.http_client",
-    "voicecore.link",
-    "voicecore.llm",
-    "voicecore.session",
-    "voicecore.transport",
-    "voicecore.emulator",
-    "voicecore.cli",
-}
+# What the sessions are made of: written once, for any runtime.
+SHARED = [
+    *("voicecore.backend", "voicecore.link", "voicecore.recognition", "voicecore.session"),
+    *("voicecore.speech", "voicecore.transport"),
+]
+ON_TRIO = {"voicecore.trio_link", "voicecore.trio_backend", "voicecore.on_trio", "voicecore.nursery"}
+ON_ASYNCIO = {"voicecore.aio_link", "voicecore.aio_backend", "voicecore.aio"}
+APIS = {"voicecore.http_client", "voicecore.llm", "voicecore.emulator", "voicecore.cli"}
+DRIVERS = APIS | ON_TRIO | ON_ASYNCIO | set(SHARED)
 
 
 def imports_of(source: str, module: str, *, package: bool) -> set[str]:
@@ -108,7 +83,7 @@ def test_the_reader_sees_every_way_to_import():
 
 
 def test_the_reader_follows_our_own_modules():
-    assert "trio" in roots(reached("voicecore.session")) and "voicecore.connection" in reached("voicecore.session")
+    assert "trio" in roots(reached("voicecore.on_trio")) and "voicecore.connection" in reached("voicecore.on_trio")
 
 
 def test_the_list_of_layers_is_whole():
@@ -128,6 +103,26 @@ def test_a_sans_io_module_reaches_no_clock_and_no_file(module):
 @pytest.mark.parametrize("module", SANS_IO)
 def test_a_sans_io_module_knows_no_driver(module):
     assert not [name for name in reached(module) if any(name == d or name.startswith(d + ".") for d in DRIVERS)]
+
+
+@pytest.mark.parametrize("module", SHARED)
+def test_the_sessions_know_no_runtime(module):
+    assert roots(reached(module)) & {"trio", "asyncio", "anyio", "sniffio"} == set()
+
+
+@pytest.mark.parametrize("module", sorted(ON_TRIO | ON_ASYNCIO))
+def test_a_runtime_knows_nothing_of_the_other(module):
+    other = {"asyncio"} if module in ON_TRIO else {"trio", "trio_websocket"}
+    assert roots(reached(module)) & other == set()
+    assert reached(module) & (ON_ASYNCIO if module in ON_TRIO else ON_TRIO) == set()
+
+
+@pytest.mark.parametrize("module", sorted(ON_TRIO | ON_ASYNCIO))
+def test_a_driver_holds_no_protocol_logic(module):
+    own = imports_of(MODULES[module].read_text(), module, package=False)
+    assert not [
+        name for name in own if name.startswith(("voicecore.protocol", "voicecore.events", "voicecore.vendors"))
+    ]
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("voicecore.vendors")])

@@ -42,6 +42,7 @@ from voicecore.protocol import (
     OVER,
     ContextState,
     Dialect,
+    Listening,
     Protocol,
     Role,
     SessionState,
@@ -269,6 +270,25 @@ def test_the_same_conversation_in_both_roles_ends_in_the_same_states():
         client.receive(server.send(event), text=False)
         states.append((client.contexts.get("a"), server.contexts.get("a")))
     assert states == [(ContextState.ACCEPTED,) * 2, (ContextState.SPEAKING,) * 2, (None, None)]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        (lambda plain: plain.upgrade_options(DeepdubOptions()), {}),
+        (lambda plain: plain.reply(ContextAccepted("a"), Secret("k")), None),
+        (lambda plain: plain.http_fault({}, upgrade=True), None),
+        (lambda plain: plain.welcome(), ()),
+        (lambda plain: plain.start_of({}), None),
+        (lambda plain: plain.listening(None), Listening("en", 0.5, None, True, False)),
+        (lambda plain: plain.started(None), (StreamStarted(),)),
+        (lambda plain: plain.language_of("Hi."), None),
+        (lambda plain: plain.segments("Hi.", 7), (("Hi.", 7),)),
+        (lambda plain: plain.hangs_up(1), False),
+    ],
+)
+def test_what_a_vendors_file_does_not_say_is_the_plain_case(question, answer):
+    assert question(DeepdubOpen()) == answer
 
 
 # --- errors ----------------------------------------------------------------------------------------------

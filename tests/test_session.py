@@ -658,3 +658,23 @@ async def test_a_consumer_may_lose_the_oldest_and_is_told(vendor, autojump_clock
 def test_a_choice_that_is_none_is_refused(wrong):
     with pytest.raises(voicecore.ConfigurationError, match=next(iter(wrong))):
         here.connect_tts("deepdub", api_key="k", **wrong)
+
+
+async def test_a_speech_is_entered_once_and_iterated_inside_its_block(vendor, autojump_clock):
+    async with tts(vendor(silence)) as session:
+        speech = session.synthesize("x")
+        with pytest.raises(voicecore.StateError, match="inside its `async with` block"):
+            await anext(speech)
+        async with speech:
+            assert speech.details == {}
+            with pytest.raises(voicecore.StateError, match="entered once"):
+                await speech.__aenter__()
+        with pytest.raises(voicecore.StateError, match="entered once"):
+            await speech.__aenter__()
+
+
+async def test_a_voice_that_is_not_classified_in_time_is_a_deadline(vendor, autojump_clock):
+    async with tts(vendor(silence), deadlines=Deadlines(first_audio=3.0)) as session:
+        with pytest.raises(voicecore.DeadlineError, match="first_audio"):
+            await session.classify_voice(b"RIFF")
+        assert here.current_time() == 3.0

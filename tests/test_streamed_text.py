@@ -441,3 +441,16 @@ def test_whatever_comes_in_whatever_order_is_an_event_or_a_typed_error(steps):
     wire.at(wire.now + 10_000)  # asserts progress at every deadline
     for name in "ab":
         assert wire.error(name) is None or isinstance(wire.error(name), VoicecoreError)
+
+
+def test_what_we_say_gives_the_vendor_no_more_time():
+    wire = wired("a")
+    turn(wire)
+    wire.at(1.0)
+    wire.say(chunk())
+    wire.at(2.0)
+    wire.send(CloseContext("a"))
+    assert state(wire) is ContextState.CLOSING
+    assert wire.connection.next_deadline() == 5.0
+    wire.say(chunk())
+    assert wire.connection.next_deadline() == 6.0

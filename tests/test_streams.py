@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.formats import mp3
 
 from voicecore.audio import AudioFormat
 from voicecore.codec import decode_mulaw, resample
+from voicecore.content import FormatMismatch
 from voicecore.errors import ContainerError
 from voicecore.events import Audio, ContextAccepted, ContextFinished
 from voicecore.inbox import Received
-from voicecore.streams import Arrival, Metrics, SpeechDecoder, StreamEncoder
+from voicecore.streams import Arrival, Metrics, ReplayBuffer, SpeechDecoder, StreamEncoder
 from voicecore.vendors.deepdub.common import wav_header
 
 PCM16 = AudioFormat("pcm_s16le", 16_000)
@@ -154,6 +156,41 @@ def test_an_utterance_without_sound_has_no_real_time_factor():
     assert (metrics.duration, metrics.real_time_factor, metrics.ttfb) == (2.0, None, None)
 
 
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_bytes_that_are_not_what_was_said_are_decoded_as_what_they_are(size):
+    metrics, warnings = Metrics(0.0), []
+    speech = SpeechDecoder("a", PCM8, PCM16, metrics, warnings.append)
+    data = wav_header(16_000, 2 * len(RAMP)) + RAMP.tobytes()
+    chunks = [speech.decode(audio(data[at : at + size])) for at in range(0, len(data), size)]
+    chunks.append(speech.decode(finished()))
+    assert samples_of([chunk for chunk in chunks if chunk]) == RAMP.tolist()
+    assert warnings == [FormatMismatch("a", PCM8, WAV16)]
+    assert (metrics.wire_format, metrics.format_mismatches) == (WAV16, 1)
+
+
+def test_a_stream_that_ends_before_it_is_known_is_what_was_said():
+    metrics, warnings = Metrics(0.0), []
+    speech = SpeechDecoder("a", PCM16, PCM16, metrics, warnings.append)
+    assert speech.decode(audio(b"RI")) is None
+    assert speech.decode(finished(b"FF")).data == b"RIFF"
+    assert (metrics.wire_format, metrics.format_mismatches, warnings) == (PCM16, 0, [])
+
+
+def test_own_bytes_have_the_format_that_they_are_in():
+    speech = SpeechDecoder("a", PCM16, None, Metrics(0.0))
+    data = wav_header(8_000, 4) + b"abcd"
+    chunk = speech.decode(audio(data))
+    assert (chunk.data, chunk.format) == (data, AudioFormat("pcm_s16le", 8_000, container="wav"))
+
+
+def test_damage_of_a_coded_stream_is_counted():
+    data, metrics = mp3(24_000, bare=True), Metrics(0.0)
+    speech = decoder(AudioFormat("mp3", 24_000), PCM16, metrics)
+    speech.decode(audio(data[:960] + b"junk" + data[960:-10]))
+    assert speech.decode(finished()) is not None
+    assert (metrics.skipped_bytes, metrics.dangling_bytes > 0, metrics.format_mismatches) == (4, True, 0)
+
+
 def test_a_header_is_the_first_byte():
     metrics = Metrics(0.0)
     decoder(WAV16, metrics=metrics).decode(audio(wav_header(16_000, 0), at=0.5))
@@ -237,3 +274,32 @@ def test_any_buffer_of_the_format_is_taken():
 def test_the_numbers_are_finite_or_none():
     metrics = Metrics(float("nan"))
     assert metrics.ttfb is None and math.isnan(metrics.requested_at)
+
+
+# --- audio that is sent again ----------------------------------------------------------------------------
+
+
+def replaying(*pieces: bytes, seconds: float = 1.0) -> ReplayBuffer:
+    buffer = ReplayBuffer(10, seconds)  # bytes per second
+    for piece in pieces:
+        buffer.add(piece)
+    return buffer
+
+
+def test_what_no_final_covers_is_sent_again():
+    buffer = replaying(b"aaaa", b"bbbb")
+    buffer.confirm(0.6)  # in the middle of the second
+    assert buffer.replay() == ([b"bbbb"], 0.0)
+
+
+def test_what_fell_out_without_being_confirmed_is_a_gap_that_is_told_once():
+    buffer = replaying(b"aaaa", b"bbbb", b"cccc")
+    buffer.confirm(0.3)  # before what is held begins: the first piece is still missing
+    assert buffer.replay() == ([b"bbbb", b"cccc"], 0.4)
+    assert buffer.replay() == ([b"bbbb", b"cccc"], 0.0)
+
+
+def test_what_fell_out_and_was_confirmed_later_is_no_gap():
+    buffer = replaying(b"aaaa", b"bbbb", b"cccc")
+    buffer.confirm(0.4)
+    assert buffer.replay() == ([b"bbbb", b"cccc"], 0.0)

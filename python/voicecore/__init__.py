@@ -1,7 +1,6 @@
 """voicecore: a Rust audio codec core, and every voice vendor's streaming protocol on trio and asyncio.
 
-from voicecore import AudioFormat, codec, connect_llm
-from voicecore import connect_stt, connect_tts  # on trio; `voicecore.aio` has them for asyncio
+from voicecore import AudioFormat, codec, connect_llm, connect_stt, connect_tts  # on trio; asyncio: voicecore.aio
 """
 
 from importlib import import_module as _import_module

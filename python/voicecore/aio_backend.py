@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -129,5 +131,11 @@ async def open_transport(url: str, ssl_context: ssl.SSLContext | None, protocol:
         await loop.create_connection(lambda: protocol, target.host, target.port, ssl=context, server_hostname=name)
     except OSError as error:
         if target.secure and isinstance(error, _TLS_FAULTS):
-            raise TlsError(f"TLS with {target.shown}: {reason_of(error)}") from None
-        raise ConnectionFailedError(f"connecting to {target.shown}: {reason_of(error)}") from None
+            raise TlsError(f"TLS with {target.shown}: {_reason(error)}") from None
+        raise ConnectionFailedError(f"connecting to {target.shown}: {_reason(error)}") from None
+
+
+def _reason(error: OSError) -> str:
+    """asyncio says which calls failed; the system's own words for the first say why."""
+    number = re.search(r"\[Errno (\d+)\]", str(error))
+    return os.strerror(int(number[1])) if number else reason_of(error)

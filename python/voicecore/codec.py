@@ -1,4 +1,5 @@
-"""The codec: G.711, resampling, channels, levels, re-framing, base64, JSON audio messages, WAV; all in one call too.
+"""The codec: G.711, resampling, channels, levels, re-framing, base64, JSON audio messages, WAV, MP3, Opus in Ogg;
+all in one call too.
 
 Written in Rust; here are the public names. Everything takes any C-contiguous buffer (bytes, bytearray,
 memoryview, ndarray) of shape `(frames,)` or `(frames, channels)`, without a copy where memory allows, and
@@ -19,6 +20,7 @@ from voicecore._core import dbfs as dbfs
 from voicecore._core import decode_alaw as decode_alaw
 from voicecore._core import decode_base64 as decode_base64
 from voicecore._core import decode_mulaw as decode_mulaw
+from voicecore._core import detect as detect
 from voicecore._core import downmix as downmix
 from voicecore._core import encode_alaw as encode_alaw
 from voicecore._core import encode_mulaw as encode_mulaw
@@ -43,6 +45,7 @@ __all__ = [
     "decode_alaw",
     "decode_base64",
     "decode_mulaw",
+    "detect",
     "downmix",
     "encode_alaw",
     "encode_mulaw",

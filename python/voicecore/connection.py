@@ -276,7 +276,8 @@ class Connection:
         for event in self._websocket.events_received():
             if isinstance(event, Frame):
                 self._receive_frame(event, now)
-            elif isinstance(event, Response):  # pragma: no branch - a client gets nothing else
+            else:
+                assert isinstance(event, Response), "a client gets nothing else"
                 self._upgraded(event, now)
         self._flush()
         self._notice_close(now, ended=not data)
@@ -460,10 +461,9 @@ class Connection:
 
     def _part(self, error: Callable[[], VoicecoreError]) -> None:
         """The session is over but the socket is not: closes it, and ends with `error` unless there was one before."""
-        if not self.closed:
-            self._websocket.send_close(1000)
-            self._flush()
-            self._finish(error)
+        self._websocket.send_close(1000)
+        self._flush()
+        self._finish(error)
 
     def _left(self) -> VoicecoreError:
         return ConnectionLostError(f"{self.protocol.dialect.vendor}: {self.shown_url} ended the session")
@@ -526,9 +526,9 @@ class Connection:
     # --- events and inboxes ------------------------------------------------------------------------------
 
     def _apply(self, event: ServerEvent, now: float) -> None:
-        """An event that time, or the end of the socket, brought instead of a message."""
-        if self.protocol.received(event) is not None:
-            self._deliver(event, now)
+        """An event that time, or the end of the socket, brought instead of a message; only where it is awaited."""
+        self.protocol.received(event)
+        self._deliver(event, now)
 
     def _deliver(self, event: ServerEvent, now: float) -> None:
         context_id: str | None = getattr(event, "context_id", None)

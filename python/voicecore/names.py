@@ -6,6 +6,7 @@ from voicecore.audio import AudioFormat as AudioFormat
 from voicecore.chat import ChatDelta as ChatDelta
 from voicecore.chat import ToolCall as ToolCall
 from voicecore.chat import Usage as Usage
+from voicecore.content import FormatMismatch as FormatMismatch
 from voicecore.deadlines import ChatDeadlines as ChatDeadlines
 from voicecore.deadlines import Deadlines as Deadlines
 from voicecore.errors import AuthError as AuthError

@@ -245,6 +245,14 @@ class Listening(NamedTuple):
     refined: bool = False
 
 
+class Coding(NamedTuple):
+    """How a coded wire format (MP3, Opus) is made. `pieces`: the audio of an utterance is one stream that is cut
+    anywhere, or every message is a whole file, or one message is all of it."""
+
+    bit_rate: int = 64_000  # bit/s
+    pieces: Literal["stream", "files", "whole"] = "stream"
+
+
 class Fault(Enum):
     """What the emulator can find wrong, whatever the vendor calls it."""
 
@@ -286,6 +294,7 @@ class Dialect(ABC):
     unique_ids: ClassVar[bool] = False  # the id of a context is never used again on one socket
     rates: ClassVar[Mapping[type[ClientEvent], Rate]] = {}
     error_texts: ClassVar[dict[str, type[VendorError]]] = {}  # by words in it, where no code came
+    offers: ClassVar[Mapping[str, Any]] = {}  # text-to-speech: each format in the vendor's words, the options for it
 
     @classmethod
     def path(cls) -> str:
@@ -417,6 +426,15 @@ class Dialect(ABC):
     @abstractmethod
     def wire_format(self, options: Any) -> AudioFormat:
         """The format of the audio on the wire under these options."""
+
+    def coding(self, options: Any) -> Coding:
+        """How that format is coded, if it is."""
+        return Coding()
+
+    def byte_rate(self, options: Any) -> int:
+        """Bytes of a second of audio on the wire, without containers; what was asked for, if it is coded."""
+        wire = self.wire_format(options)
+        return self.coding(options).bit_rate // 8 if wire.is_coded else wire.byte_rate
 
     def error_of(self, failed: Failed) -> VoicecoreError:
         """The error that a `Failed` means, by the vendor's table."""

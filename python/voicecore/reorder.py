@@ -56,12 +56,11 @@ class Reorderer:
         """The wait is over: everything that is held back, and how many are missing before it."""
         played: list[ServerEvent] = []
         while self._ahead:
-            index = min(self._ahead)
+            index = min(self._ahead)  # above `_next`, or it would have been played
             audio = self._ahead.pop(index)
-            if index > self._next:
-                played.append(AudioFault(audio.context_id, missing=index - self._next))
-                self._given_up = range(self._next, index)
-            played += [audio, *self._passes(audio, index)]
+            self._given_up = range(self._next, index)
+            missing = AudioFault(audio.context_id, missing=index - self._next)
+            played += [missing, audio, *self._passes(audio, index)]
         return played
 
     def _passes(self, audio: Audio, index: int) -> list[ServerEvent]:

@@ -76,9 +76,9 @@ class Connector(Generic[_O]):
         raises `RateLimitError` with `retry_after`. A vendor that serves one utterance at a time on a connection gets
         up to `max_connections` of them; further requests wait for a free one. A connection that is lost is opened
         again as `reconnect` says, and a request that got no audio yet is sent again; one that did never is. `on_event`
-        is called with each `Reconnecting` and `Reconnected`. `open_stream` opens the socket in place of our own: on
-        trio it is called with the URL and the SSL context and gives a stream; on asyncio it is called with the
-        protocol to connect, too.
+        is called with each `Reconnecting`, `Reconnected` and `FormatMismatch`. `open_stream` opens the socket in place
+        of our own: on trio it is called with the URL and the SSL context and gives a stream; on asyncio it is called
+        with the protocol to connect, too.
 
         Raises `ConfigurationError` (a `ValueError`) at once for a missing key or a bad argument. Entering connects,
         and raises `AuthError`, `ConnectionFailedError`, `TlsError`, `DeadlineError`, or `StateError` on the wrong
@@ -217,7 +217,7 @@ class _Session:
                 return link
 
     def report(self, event: Event) -> None:
-        """Tells the caller what the session does on its own."""
+        """Tells the caller what the session does on its own, and what it was surprised by."""
         if self._settings.again.on_event is not None:
             self._settings.again.on_event(event)
 

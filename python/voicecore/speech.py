@@ -39,7 +39,7 @@ class Speech:
         self._voice = voice
         self._options = options
         self._wire = tts.dialect.wire_format(options)
-        self._decoder = SpeechDecoder(self.context_id, self._wire, output, self.metrics)
+        self._decoder = SpeechDecoder(self.context_id, self._wire, output, self.metrics, tts.report)
         self._link: Link | None = None
         self._answered = False
         self._ended = False
@@ -115,7 +115,7 @@ class Speech:
         lost.forget(self.context_id)
 
     def _request(self, link: Link) -> None:
-        rate = self._wire.byte_rate
+        rate = self._tts.dialect.byte_rate(self._options)
         if not self._tts.dialect.streams_text:
             link.send(Synthesize(self.context_id, self._text, self._voice, self._options), byte_rate=rate)
             return
@@ -327,7 +327,7 @@ class StreamedContext(SpeechContext):
         voice, _, options = self._arguments
         link = await self._tts._lease()
         self._expect_open()
-        link.send(OpenContext(context_id, voice, options), byte_rate=self._wire.byte_rate)
+        link.send(OpenContext(context_id, voice, options), byte_rate=self._tts.dialect.byte_rate(options))
         self._places.append(_Place(link, context_id))
         self._characters = 0
 
@@ -396,4 +396,4 @@ class StreamedContext(SpeechContext):
 
     def _new_decoder(self) -> SpeechDecoder:
         self.metrics.append(Metrics(self._tts.backend.now()))
-        return SpeechDecoder(self.context_id, self._wire, self._arguments[1], self.metrics[-1])
+        return SpeechDecoder(self.context_id, self._wire, self._arguments[1], self.metrics[-1], self._tts.report)

@@ -6,6 +6,7 @@ Both drivers (trio, asyncio) share them. Nothing here waits, and times are given
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,7 +14,15 @@ import numpy as np
 
 from voicecore.audio import AudioChunk, AudioFormat
 from voicecore.codec import Transcoder
-from voicecore.events import Audio, AudioFault, ContextFinished, FlushCompleted, GenerationFinished
+from voicecore.content import ContentCheck, FormatMismatch
+from voicecore.events import (
+    Audio,
+    AudioFault,
+    ContextFinished,
+    Event,
+    FlushCompleted,
+    GenerationFinished,
+)
 from voicecore.inbox import Received
 
 
@@ -35,7 +44,11 @@ class Metrics:
     audio_seconds: float = 0.0
     chunks: int = 0
     arrivals: list[Arrival] = field(default_factory=list)
+    wire_format: AudioFormat | None = None  # what the vendor's bytes were decoded as; None: none came yet
+    format_mismatches: int = 0  # 1 where that is not what the vendor said that they are
     dangling_bytes: int = 0  # of a last frame that the vendor never completed
+    skipped_bytes: int = 0  # of a coded stream: these were no packets
+    concealed_frames: int = 0  # of a coded stream: made up for packets that were lost or broken
     missing_messages: int = 0  # of a vendor that numbers them: these never came
     duplicate_messages: int = 0  # ... and these came twice, and were dropped
     dropped_bytes: int = 0  # for a consumer that was too slow, with on_overflow="drop_oldest"
@@ -57,15 +70,28 @@ class Metrics:
 
 
 class SpeechDecoder:
-    """Events of one context -> chunks in the output format. `output` None passes the vendor's own bytes."""
+    """Events of one context -> chunks in the output format. `output` None passes the vendor's own bytes.
 
-    def __init__(self, context_id: str, wire: AudioFormat, output: AudioFormat | None, metrics: Metrics) -> None:
+    `wire` is what the vendor said; what the bytes say of themselves counts more, and `warn` is told.
+    """
+
+    def __init__(
+        self,
+        context_id: str,
+        wire: AudioFormat,
+        output: AudioFormat | None,
+        metrics: Metrics,
+        warn: Callable[[Event], None] = lambda event: None,
+    ) -> None:
         self.sequence = 0  # of the next chunk
         self.format = output or wire
         self.details: dict[str, Any] = {}
         self._context_id = context_id
+        self._output = output
         self._transcoder = None if output is None else Transcoder(wire, output)
+        self._content = ContentCheck(wire)
         self._metrics = metrics
+        self._warn = warn
 
     def decode(self, received: Received) -> AudioChunk | None:
         """The chunk that an event makes; None when it holds no sound yet."""
@@ -81,17 +107,37 @@ class SpeechDecoder:
                 return self._chunk(self._samples(data), data, received.at)
             case ContextFinished(_, data) | FlushCompleted(_, data):
                 self._metrics.finished_at = received.at
-                parts = [self._samples(data)] if data else []
+                parts = [self._samples(data, last=True)]
                 if self._transcoder is not None:
                     parts.append(self._transcoder.flush())
-                    self._metrics.dangling_bytes = self._transcoder.dangling_bytes
-                return self._chunk(np.concatenate(parts), data, received.at) if parts else None
+                    self._count_damage(self._transcoder)
+                return self._chunk(np.concatenate(parts), data, received.at)
         return None
 
-    def _samples(self, data: bytes) -> Any:
+    def _samples(self, data: bytes, *, last: bool = False) -> Any:
+        ready = self._content.feed(data, last=last)
+        if ready and self._metrics.wire_format is None:
+            self._begin(self._content.format)
         if self._transcoder is None:
-            return np.frombuffer(data, np.uint8)
-        return self._transcoder.process(data)
+            return np.frombuffer(ready, np.uint8)
+        return self._transcoder.process(ready)
+
+    def _begin(self, found: AudioFormat) -> None:
+        self._metrics.wire_format = found
+        if found == self._content.declared:
+            return
+        self._metrics.format_mismatches += 1
+        self._warn(FormatMismatch(self._context_id, self._content.declared, found))
+        if self._output is None:
+            self.format = found
+        else:
+            self._transcoder = Transcoder(found, self._output)
+
+    def _count_damage(self, transcoder: Transcoder) -> None:
+        metrics = self._metrics
+        metrics.dangling_bytes = transcoder.dangling_bytes
+        metrics.skipped_bytes = transcoder.skipped_bytes
+        metrics.concealed_frames = transcoder.concealed_frames
 
     def _chunk(self, samples: Any, data: bytes, at: float) -> AudioChunk | None:
         metrics = self._metrics

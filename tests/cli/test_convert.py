@@ -1,5 +1,6 @@
 """`voicecore convert`: formats in and out, files and pipes, and what it refuses."""
 
+import importlib.util
 import json
 import subprocess
 import wave
@@ -7,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from cli_harness import TIMEOUT, command, environment, run, tone
+from support.formats import mp3, ogg
 
 from voicecore import AudioFormat, codec
-from voicecore.cli.wavfile import AudioWriter, InputReader
+from voicecore.cli.matrix import compare
+from voicecore.cli.wavfile import AudioWriter, InputReader, MediaReader
 
 RATE = 16_000
 ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw")
@@ -154,7 +158,10 @@ def test_what_is_no_wav(cli, tmp_path: Path) -> None:
     [
         (("--rate", 100), "sample_rate: expected 4000 to 192000 Hz, got 100"),
         (("--rate", "fast"), "--rate"),
-        (("--encoding", "mp3"), "encoding: expected one of pcm_s16le"),
+        (("--encoding", "mp3"), "OUT: expected another name than .wav for mp3"),
+        (("--encoding", "opus", "--raw"), "OUT: expected another name than .wav for opus"),
+        (("--bit-rate", 64_000), "--bit-rate: expected mp3 or opus, got an encoding as IN"),
+        (("--encoding", "gsm"), "encoding: expected one of pcm_s16le"),
         (("--channels", 0), "channels: expected 1 to 64, got 0"),
         (("--channels", 3), "channels"),
         (("--quality", "best"), "--quality"),
@@ -181,3 +188,156 @@ def test_bad_paths(cli, source: Path, names: tuple[str, str]) -> None:
     assert said.code == 2
     assert said.err.startswith("error: ")
     assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["in.mp3", "in.ogg"])
+@pytest.mark.parametrize("rate", [None, 16_000])
+def test_coded_input_is_recognised_by_its_content(cli, tmp_path: Path, name: str, rate: int | None) -> None:
+    data = mp3(24_000, 2, 64_000) if name == "in.mp3" else ogg(2)
+    path, target = tmp_path / "in.wav", tmp_path / "out.wav"
+    path.write_bytes(data)
+    result = cli("convert", path, target, "--json", *(("--rate", rate) if rate else ()))
+    assert result.code == 0
+    native = 24_000 if name == "in.mp3" else 48_000
+    audio, samples = read(target)
+    assert audio == AudioFormat("pcm_s16le", rate or native, 2)
+    source = codec.detect(data)
+    transcoder = codec.Transcoder(source, audio, quality="hq")
+    assert samples == transcoder.process(data).tobytes() + transcoder.flush().tobytes()
+    assert json.loads(result.out)["in"] == {
+        "encoding": source.encoding,
+        "sample_rate": native,
+        "channels": 2,
+        "seconds": 0.5,
+        "skipped_bytes": 0,
+        "concealed_frames": 0,
+    }
+
+
+def test_coded_input_through_a_pipe_in_small_pieces(cli, tmp_path: Path) -> None:
+    data = mp3(24_000)
+    reader = MediaReader("stdin")
+    pieces = [reader.feed(data[at : at + 10]) for at in range(0, len(data), 10)]
+    assert b"".join(pieces) + reader.finish() == data
+    reader.check_complete()
+    assert reader.format == AudioFormat("mp3", 24_000)
+
+
+def test_coded_input_that_is_cut_or_damaged(cli, tmp_path: Path) -> None:
+    data = mp3(24_000, bare=True)
+    path, target = tmp_path / "in.mp3", tmp_path / "out.pcm"
+    path.write_bytes(data[:-10])
+    result = cli("convert", path, target, "--raw", "--encoding", "mulaw")
+    assert result.code != 0
+    assert "the input ends with 86 bytes of an incomplete packet" in result.err
+    assert target.stat().st_size == len(data) // 96 * 576 - 576
+    path.write_bytes(data[:960] + b"junk" + data[960:])
+    result = cli("convert", path, target, "--raw", "--json")
+    assert json.loads(result.out)["in"]["skipped_bytes"] == 4
+
+
+def test_input_that_is_nothing_known(cli, tmp_path: Path) -> None:
+    path = tmp_path / "in.mp3"
+    path.write_bytes(b'{"error": "no voice"}')
+    result = cli("convert", path, tmp_path / "out.wav")
+    assert result.code != 0
+    assert 'expected "RIFF"' in result.err
+
+
+@pytest.mark.parametrize(("subtype", "encoding"), [("PCM_24", "pcm_s24le"), ("PCM_32", "pcm_s32le")])
+def test_wide_integers_stay_wide_unless_asked_otherwise(cli, tmp_path: Path, subtype: str, encoding: str) -> None:
+    path, same, narrow = (tmp_path / name for name in ("in.wav", "same.wav", "narrow.wav"))
+    soundfile.write(path, (tone(0.1, RATE, 2).astype(np.int32) << 16) + 256, RATE, subtype=subtype)
+    assert cli("convert", path, same).code == cli("convert", path, narrow, "--encoding", "pcm_s16le").code == 0
+    assert read(same)[0] == AudioFormat(encoding, RATE, 2)
+    assert soundfile.info(same).subtype == subtype
+    assert np.array_equal(soundfile.read(same, dtype="int32")[0], soundfile.read(path, dtype="int32")[0])
+    assert read(narrow) == (AudioFormat("pcm_s16le", RATE, 2), tone(0.1, RATE, 2).tobytes())
+
+
+# --- writing MP3 and Opus --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "encoding", "rate"),
+    [
+        ("out.mp3", (), "mp3", RATE),
+        ("out.MP3", ("--rate", 24_000, "--bit-rate", 48_000), "mp3", 24_000),
+        ("out.ogg", (), "opus", RATE),
+        ("out.opus", ("--rate", 48_000), "opus", 48_000),
+        ("out.bin", ("--encoding", "mp3"), "mp3", RATE),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_coded_output_is_read_by_others_and_has_the_exact_length(
+    cli, source: Path, tmp_path: Path, name: str, options: tuple, encoding: str, rate: int, channels: int
+) -> None:
+    path, back = tmp_path / name, tmp_path / "back.wav"
+    result = cli("convert", source, path, "--channels", channels, "--json", *options)
+    assert result.json["out"] == {
+        "encoding": encoding,
+        "sample_rate": rate,
+        "channels": channels,
+        "seconds": 0.5,
+        "path": str(path),
+    }
+    info = soundfile.info(path)
+    assert (info.samplerate, info.channels, info.frames) == (rate, channels, rate // 2)
+    assert info.subtype == {"mp3": "MPEG_LAYER_III", "opus": "OPUS"}[encoding]
+    assert cli("convert", path, back, "--rate", RATE, "--encoding", "pcm_s16le").code == 0
+    samples = np.frombuffer(read(back)[1], "<i2").reshape(-1, channels)
+    delay, likeness = compare(samples[:, 0], tone(0.5, RATE, 2)[:, 0], RATE)
+    assert len(samples) == 8000 and abs(delay) < 0.001 and likeness > (0.98 if channels == 2 else 0.5)
+
+
+def test_coded_output_at_a_bit_rate(cli, tmp_path: Path) -> None:
+    (tmp_path / "in.raw").write_bytes(tone(10.0, 44_100).tobytes())
+    sizes = []
+    for bit_rate in (32_000, 128_000):
+        result = cli("convert", tmp_path / "in.raw", tmp_path / "a.mp3", "--in-rate", 44_100, "--bit-rate", bit_rate)
+        assert result.code == 0
+        sizes.append((tmp_path / "a.mp3").stat().st_size)
+    assert sizes == [pytest.approx(40_000, rel=0.02), pytest.approx(160_000, rel=0.02)]
+
+
+def test_a_rate_that_is_not_coded_becomes_the_next_one(cli, source: Path, tmp_path: Path) -> None:
+    high = tmp_path / "high.wav"
+    assert cli("convert", source, high, "--rate", 96_000).code == 0
+    assert cli("convert", high, tmp_path / "a.ogg", "--json").json["out"]["sample_rate"] == 48_000
+    assert cli("convert", high, tmp_path / "a.mp3", "--json").json["out"]["sample_rate"] == 48_000
+
+
+@pytest.mark.parametrize("encoding", ["mp3", "opus"])
+def test_coded_output_to_a_pipe(source: Path, encoding: str) -> None:
+    done = run("convert", "-", "-", "--encoding", encoding, stdin=source.read_bytes())
+    assert done.returncode == 0, done.stderr
+    found = codec.detect(done.stdout)
+    assert found is not None and (found.encoding, found.channels) == (encoding, 2)
+    assert not done.stdout.startswith(b"ID3")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("out.mp3", ("--encoding", "mulaw"), "encoding: expected mp3 in"),
+        ("out.ogg", ("--encoding", "mp3"), "encoding: expected opus in"),
+        ("out.pcm", ("--encoding", "mp3", "--raw"), "--raw: expected an encoding with samples, got mp3"),
+        ("out.opus", ("--rate", 44_100), "rate of opus: expected one of 8000, 12000, 16000, 24000, 48000, got 44100"),
+        ("out.mp3", ("--channels", 3), "channels"),
+        ("out.mp3", ("--bit-rate", 1), "bit rate: expected a whole number from 8000 to 320000, got 1"),
+    ],
+)
+def test_bad_options_of_coded_output(cli, source: Path, tmp_path: Path, name: str, options: tuple, words: str) -> None:
+    said = cli("convert", source, tmp_path / name, *options)
+    assert said.code == 2
+    assert words in said.err
+    assert not (tmp_path / name).exists()
+
+
+def test_without_the_extra_it_says_what_to_install(cli, source: Path, tmp_path: Path, monkeypatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "av" else real(name, *a))
+    said = cli("convert", source, tmp_path / "out.mp3")
+    assert said.code == 2
+    assert "no encoder for mp3: pip install 'voicecore[emulator]'" in said.err
+    assert not (tmp_path / "out.mp3").exists()

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from cli_harness import TIMEOUT, command, environment, run
 
-from voicecore.cli.demo import Heard, Outcome, Run, normalised, pairs
+from voicecore import AudioFormat
+from voicecore.cli.demo import Heard, Outcome, Run, _print_table, normalised, pairs
+from voicecore.cli.matrix import Cell
 from voicecore.cli.report import page, playback
 from voicecore.cli.transcribe import Finals
 from voicecore.emulator.phrases import DEMO_SENTENCE
@@ -34,6 +36,7 @@ def test_the_demo(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["ok"] is True
+    assert "formats" not in told
     assert told["sentence"] == DEMO_SENTENCE
     assert {vendor["vendor"] for vendor in told["vendors"]} == set(TTS + STT)
     for vendor in told["vendors"]:
@@ -62,6 +65,29 @@ def test_the_table(tmp_path: Path) -> None:
         assert title in table
     for name in TTS + STT:
         assert re.search(rf"{name} +\d+ ms +\d\.\d\d s +\d\.\d{{3}} +\d+ +{re.escape(DEMO_SENTENCE)}", table)
+
+
+def test_every_format(tmp_path: Path) -> None:
+    done = run("demo", "--out", tmp_path, "--formats", "all", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)["formats"]
+    offered = {(d.name, asked) for d in DIALECTS if d.kind == "tts" for asked in d.offers}
+    assert {(entry["vendor"], entry["asked"]) for entry in told} == offered
+    assert [entry for entry in told if not entry["ok"] or entry["likeness"] < 0.97] == []
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Formats</h2>" in html
+    assert html.count("MP3_22050_64") == 2  # Uplift's, on both of its transports
+
+
+def test_the_table_of_formats(capsys) -> None:
+    good = Cell("deepdub-open", "mp3 8000", AudioFormat("mp3", 8000))
+    bad = Cell("deepdub-open", "mp3 16000", AudioFormat("mp3", 16_000), problem="<late>")
+    run = Run("x", "v", "e", [], [good, bad])
+    _print_table(run, Path("report.html"))
+    assert re.search(r"deepdub-open +- +- +- +- +- +✗ 1 of 2 +-", capsys.readouterr().out)
+    html = page(run)
+    assert "✗ 1 of 2" in html
+    assert "&lt;late&gt;" in html
 
 
 def test_a_sentence_that_is_not_understood_is_a_failure(tmp_path: Path) -> None:
@@ -170,7 +196,7 @@ def test_a_player_waits_for_what_comes_late() -> None:
 def test_a_page_of_good_and_bad() -> None:
     heard = [Heard(0.5, "<b>", False), Heard(0.9, "a & b", True)]
     bad = outcome("60db-stt", "stt", heard=heard, transcript="a & b", partner="deepdub-open")
-    html = page(Run("<script>alert(1)</script>", "v", "e", [outcome(), bad], ["it & that"]))
+    html = page(Run("<script>alert(1)</script>", "v", "e", [outcome(), bad], problems=["it & that"]))
     expect_self_contained(html, ["deepdub-open", "60db-stt"])
     assert "failed" in html
     assert "&lt;script&gt;" in html
@@ -180,6 +206,8 @@ def test_a_page_of_good_and_bad() -> None:
 
 
 def test_a_vendor_that_gave_nothing_has_a_card() -> None:
-    html = page(Run("x", "v", "e", [Outcome("deepdub-open", "tts", problem="went away")], ["deepdub-open: went away"]))
+    html = page(
+        Run("x", "v", "e", [Outcome("deepdub-open", "tts", problem="went away")], problems=["deepdub-open: went away"])
+    )
     assert html.count("<svg") == 2
     assert "went away" in html

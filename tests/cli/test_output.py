@@ -76,3 +76,19 @@ def test_help_and_version(cli) -> None:
     assert cli("--version").out.startswith("voicecore ")
     assert cli("nonsense").code == 2
     assert "Usage" in cli().out
+
+
+@pytest.mark.parametrize("leaving", [SystemExit(4), GeneratorExit()])
+def test_who_leaves_is_let_go(leaving: BaseException) -> None:
+    with pytest.raises(type(leaving)):
+        output.fail(leaving, as_json=False)
+
+
+def test_a_reader_that_is_gone_is_a_failure_without_a_word(capsys) -> None:
+    assert output.fail(BrokenPipeError(), as_json=False) == output.FAILED
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_usage_error_of_no_command_has_no_usage_to_show(capsys) -> None:
+    assert output.fail(output._UsageError("no such thing"), as_json=False) == output.USAGE
+    assert capsys.readouterr().err == "error: no such thing\n"

@@ -37,6 +37,7 @@ def test_the_features_of_whole_texts_without_a_cancel():
     found = features(DeepdubOpen)
     assert (found["kind"], found["text"], found["at_once"], found["cancel"]) == ("tts", "whole", None, "none")
     assert (found["path"], found["max_characters"], found["key_in"]) == ("/open", 50_000, "upgrade")
+    assert found["offers"]["mp3 22050"] == "mp3 22050 Hz 1 ch" and len(found["offers"]) == 5 * 8
     assert "mulaw 8000 Hz 1 ch" in found["wire_formats"] and "tempo" in found["option_fields"]
 
 

@@ -12,8 +12,10 @@ from support import here
 
 import voicecore
 from voicecore import AudioFormat
+from voicecore.cli.matrix import compare
 from voicecore.codec import Transcoder
 from voicecore.emulator import Profile, run_emulator
+from voicecore.emulator.faults import EmulatorFault
 from voicecore.events import Failed
 from voicecore.protocol import Fault
 from voicecore.vendors import DIALECTS, find_dialect
@@ -150,6 +152,28 @@ async def test_the_vendors_own_bytes_are_the_same_speech(dialect, emulate, autoj
         transcoder = Transcoder(wire, AudioFormat("pcm_s16le", wire.sample_rate))
         decoded = np.concatenate([transcoder.process(raw), transcoder.flush()])
         assert np.array_equal(decoded, await said(tts, output=AudioFormat("pcm_s16le", wire.sample_rate)))
+
+
+@pytest.mark.parametrize("dialect", TTS)
+async def test_audio_that_is_not_what_was_asked_for_is_decoded_and_reported(dialect, emulate, autojump_clock):
+    events: list = []
+    async with connect(dialect, await emulate()) as tts:
+        expected = await said(tts, OTHER)
+    emulator = await emulate(faults=(EmulatorFault("mislabel"),))
+    async with connect(dialect, emulator, on_event=events.append) as tts:
+        async with tts.synthesize(OTHER, output=PCM) as speech:
+            got = np.concatenate([chunk.samples async for chunk in speech])
+        async with tts.synthesize(OTHER, output=None) as bare:
+            formats = {chunk.format async for chunk in bare}
+        asked = [tts.dialect.wire_format(tts.dialect.options_for(tts.dialect.options(), to)) for to in (PCM, None)]
+    assert compare(got, expected, PCM.sample_rate)[1] > 0.95
+    assert [(event.declared, event.found) for event in events] == [
+        (wire, AudioFormat("mp3", wire.sample_rate)) for wire in asked
+    ]
+    assert [event.context_id for event in events] == [speech.context_id, bare.context_id]
+    assert formats == {events[1].found}
+    for metrics, event in zip((speech.metrics, bare.metrics), events, strict=True):
+        assert (metrics.format_mismatches, metrics.wire_format) == (1, event.found)
 
 
 @pytest.mark.parametrize("dialect", TTS)

@@ -1,9 +1,11 @@
-"""The road over real sockets: the public API against the emulator, alone, fifty at once, over TLS, and refused."""
+"""The road over real sockets, on trio, asyncio and uvloop: the public API against the emulator, alone, fifty at once,
+over TLS, and refused."""
 
 from __future__ import annotations
 
 import logging
 import pickle
+import socket
 import ssl
 import traceback
 import warnings
@@ -17,12 +19,14 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from support import here
 
 import voicecore
 from voicecore import AudioFormat, codec
 from voicecore.emulator import Emulator, run_emulator
 from voicecore.vendors.deepdub.common import wav_header
 
+RUNTIMES = here.REAL
 TEXT = "Every sample of it."
 CANARY = "canary-Zx81-key"
 
@@ -35,6 +39,10 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 async def expected(text: str, output: AudioFormat, wire_rate: int) -> np.ndarray:
     """The tone that the emulator speaks, through the same two conversions, without any protocol."""
+    return await here.on_trio(_expected, text, output, wire_rate)
+
+
+async def _expected(text: str, output: AudioFormat, wire_rate: int) -> np.ndarray:
     from voicecore.emulator.voice import open_voice
 
     async with open_voice(engine="tone") as voice, voice.speak(text) as parts:
@@ -60,7 +68,7 @@ async def expected(text: str, output: AudioFormat, wire_rate: int) -> np.ndarray
 )
 async def test_output_comes_in_the_format_that_was_asked_for(emulator, output, wire_rate):
     url = emulator.urls["deepdub-open"]
-    async with voicecore.connect_tts("deepdub", api_key="k", url=url) as tts:
+    async with here.connect_tts("deepdub", api_key="k", url=url) as tts:
         async with tts.synthesize(TEXT, voice="v", output=output) as speech:
             chunks = [chunk async for chunk in speech]
     assert {chunk.format for chunk in chunks} == {output}
@@ -69,7 +77,7 @@ async def test_output_comes_in_the_format_that_was_asked_for(emulator, output, w
 
 async def test_mulaw_is_asked_of_the_vendor_and_passed_on(emulator):
     output = AudioFormat("mulaw", 8_000)
-    async with voicecore.connect_tts("deepdub", api_key="k", url=emulator.urls["deepdub-open"]) as tts:
+    async with here.connect_tts("deepdub", api_key="k", url=emulator.urls["deepdub-open"]) as tts:
         async with tts.synthesize(TEXT, output=output) as ours, tts.synthesize(TEXT, output=None, options=RAW) as raw:
             samples = np.concatenate([c.samples async for c in ours])
             assert samples.tobytes() == b"".join([c.data async for c in raw])
@@ -87,8 +95,8 @@ async def test_fifty_utterances_at_once_on_one_socket(emulator):
         async with tts.synthesize(text, output=output) as speech:
             got[text] = np.concatenate([chunk.samples async for chunk in speech])
 
-    async with voicecore.connect_tts("deepdub", api_key="k", url=emulator.urls["deepdub-open"]) as tts:
-        async with trio.open_nursery() as nursery:
+    async with here.connect_tts("deepdub", api_key="k", url=emulator.urls["deepdub-open"]) as tts:
+        async with here.open_nursery() as nursery:
             for text in texts:
                 nursery.start_soon(speak, text)
     assert emulator.connections == 1
@@ -109,8 +117,8 @@ async def test_fifty_streams_at_once(emulator):
                 assert transcript.text == ""  # there are no ears in this emulator
             ended.append(stream.summary.audio_seconds)
 
-    async with voicecore.connect_stt("60db", api_key="k", url=emulator.urls["60db-stt"]) as stt:
-        async with trio.open_nursery() as nursery:
+    async with here.connect_stt("60db", api_key="k", url=emulator.urls["60db-stt"]) as stt:
+        async with here.open_nursery() as nursery:
             for _ in range(50):
                 nursery.start_soon(listen)
     assert ended == [pytest.approx(2.0)] * 50  # one second of audio, one of trailing silence
@@ -119,7 +127,7 @@ async def test_fifty_streams_at_once(emulator):
 async def test_a_voice_is_classified(emulator):
     phase = 2 * np.pi * 220 * np.arange(16_000) / 16_000
     pcm = (sum(np.sin(k * phase) / k for k in range(1, 6)) * 5000).astype("<i2").tobytes()
-    async with voicecore.connect_tts("deepdub", api_key="k", url=emulator.urls["deepdub-open"]) as tts:
+    async with here.connect_tts("deepdub", api_key="k", url=emulator.urls["deepdub-open"]) as tts:
         assert (await tts.classify_voice(wav_header(16_000, len(pcm)) + pcm))["gender"] == "female"
         with pytest.raises(voicecore.InvalidRequestError, match="audio"):
             await tts.classify_voice(wav_header(16_000, 0))
@@ -129,16 +137,17 @@ async def test_a_voice_is_classified(emulator):
 
 
 async def connect(url: str, **arguments: object) -> None:
-    async with voicecore.connect_tts("deepdub", url=url, **({"api_key": CANARY} | arguments)):
+    async with here.connect_tts("deepdub", url=url, **({"api_key": CANARY} | arguments)):
         pass
 
 
 async def test_a_refused_port_a_wrong_path_and_a_server_that_is_none(emulator):
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    port = listeners[0].socket.getsockname()[1]
-    await listeners[0].aclose()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     with pytest.raises(voicecore.ConnectionFailedError, match="refused"):
         await connect(f"ws://127.0.0.1:{port}/open")
+    with pytest.raises(voicecore.ConnectionFailedError, match="refused"):
+        await connect(f"ws://localhost:{port}/open")
     with pytest.raises(voicecore.ConnectionFailedError, match="404") as caught:
         await connect(emulator.urls["deepdub-open"] + "/elsewhere")
     assert not caught.value.retryable
@@ -147,18 +156,16 @@ async def test_a_refused_port_a_wrong_path_and_a_server_that_is_none(emulator):
 
 
 @pytest.mark.parametrize("said", [b"", b"220 smtp ready\r\n", b"HTTP/1.1 200 OK\r\n\r\nhello", bytes(range(256)) * 9])
-async def test_a_peer_that_speaks_something_else(said):
+async def test_a_peer_that_speaks_something_else(said, nursery):
     async def serve(stream: trio.SocketStream) -> None:
         await stream.receive_some()
         await stream.send_all(said)
         await stream.send_eof()
 
-    async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(trio.serve_tcp, serve, 0)
-        port = listeners[0].socket.getsockname()[1]
-        with pytest.raises(voicecore.ConnectionFailedError):
-            await connect(f"ws://127.0.0.1:{port}/open")
-        nursery.cancel_scope.cancel()
+    listeners = await here.on_trio(nursery.start, trio.serve_tcp, serve, 0)
+    port = listeners[0].socket.getsockname()[1]
+    with pytest.raises(voicecore.ConnectionFailedError):
+        await connect(f"ws://127.0.0.1:{port}/open")
 
 
 DAY = timedelta(days=1)
@@ -194,7 +201,7 @@ async def tls_proxy(emulator: Emulator, nursery: trio.Nursery):
                 pass
             scope.cancel()
 
-        listeners = await nursery.start(trio.serve_tcp, serve, 0)
+        listeners = await here.on_trio(nursery.start, trio.serve_tcp, serve, 0)
         return listeners[0].socket.getsockname()[1]
 
     return start
@@ -263,21 +270,21 @@ async def test_the_key_shows_nowhere(emulator, caplog, capfd):
     """Accepted and refused, for a key in a header and a key in the query, with every logger at DEBUG."""
     caplog.set_level(logging.DEBUG)
     shown = []
-    async with voicecore.connect_tts("deepdub", api_key=CANARY, url=emulator.urls["deepdub-open"]) as tts:
+    async with here.connect_tts("deepdub", api_key=CANARY, url=emulator.urls["deepdub-open"]) as tts:
         shown.append(repr(vars(tts)))
         async with tts.synthesize("Hello") as speech:
             async for chunk in speech:
                 shown.append(repr(chunk))
         shown.append(repr(vars(speech)))
-    async with voicecore.connect_stt("60db", api_key=CANARY, url=emulator.urls["60db-stt"]) as stt:
+    async with here.connect_stt("60db", api_key=CANARY, url=emulator.urls["60db-stt"]) as stt:
         async with stt.stream() as stream:
             await stream.finish()
             async for _ in stream:
                 pass
         shown.append(repr(vars(stt)))
     for vendor, url, open_ in (
-        ("deepdub", emulator.urls["deepdub-open"], voicecore.connect_tts),
-        ("60db", emulator.urls["60db-stt"], voicecore.connect_stt),
+        ("deepdub", emulator.urls["deepdub-open"], here.connect_tts),
+        ("60db", emulator.urls["60db-stt"], here.connect_stt),
     ):
         try:
             async with open_(vendor, api_key=f"bad-{CANARY}", url=url):
@@ -306,6 +313,7 @@ def test_errors_can_be_pickled(error):
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 
+@here.only_trio
 async def test_an_error_in_the_block_comes_out_of_the_emulator_as_itself():
     class Mine(Exception):
         pass

@@ -48,3 +48,7 @@ def test_words_become_phrases_as_written(heard: str, written: str) -> None:
 )
 def test_words_so_far_end_in_an_unfinished_phrase(heard: str, written: str) -> None:
     assert GRAMMAR.written_so_far(heard.split()) == written
+
+
+def test_every_word_of_the_phrases_once_and_in_order() -> None:
+    assert GRAMMAR.words == sorted(set(GRAMMAR.words)) and {"sorry", "line", "hold"} <= set(GRAMMAR.words)

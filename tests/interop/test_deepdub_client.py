@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trio
+from support.formats import by_libsndfile
 
 from voicecore import AudioFormat, codec
+from voicecore.cli.matrix import compare
 from voicecore.emulator import Profile, run_emulator
 
 CLIENT = Path(__file__).with_name("deepdub_client.py")
@@ -74,6 +76,14 @@ async def test_every_format_it_can_ask_for(frames, last):
     assert b"".join(piece[0x44:] for piece in pieces(wav)) == expected.tobytes()
     decoded = codec.decode_mulaw(b"".join(pieces(mulaw)))
     assert len(decoded) == pytest.approx(len(expected) / 2, abs=1)
+
+
+async def test_coded_audio_is_what_libsndfile_reads():
+    answers = await ask([request(format=kind, sample_rate=24000) for kind in ("mp3", "opus")])
+    for answer in answers:
+        assert len(pieces(answer)) > 2
+        samples = by_libsndfile(b"".join(pieces(answer)))[:, 0]
+        assert compare(samples, await spoken(TEXT, 24000), 24000)[1] > 0.95
 
 
 async def test_many_generations_at_once_on_its_one_socket():

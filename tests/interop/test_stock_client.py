@@ -247,7 +247,6 @@ async def test_deepdub_key_in_the_query_and_the_id_of_the_client(emulator):
         ({"tempo": 1.0, "targetDuration": 2.0}, "tempo"),
         ({"temperature": 1.5}, "temperature"),
         ({"format": "flac"}, "format"),
-        ({"format": "mp3"}, "mp3"),
         ({"targetText": ""}, "targetText"),
         ({"targetText": "x" * 50_001}, "50000"),
         ({"model": None}, "model"),

@@ -17,8 +17,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import trio
+from support.formats import by_libsndfile
 
 from voicecore import AudioFormat, codec
+from voicecore.cli.matrix import compare
 from voicecore.emulator import Profile, run_emulator
 from voicecore.emulator.phrases import DEMO_SENTENCE
 from voicecore.emulator.voice import open_voice
@@ -101,9 +103,22 @@ async def test_its_typed_events_and_the_audio_in_complete(last):
 
 
 async def test_it_hears_our_errors():
-    answers = await ask([job(container="mp3"), job(container="ogg", encoding="oggopus"), job(text="  ")])
-    for answer, word in zip(answers, ("mp3", "ogg", "text"), strict=True):
+    answers = await ask([job(container="mp3", num_channels=3), job(container="wav", sample_width=1), job(text="  ")])
+    for answer, word in zip(answers, ("num_channels", "sample_width", "text"), strict=True):
         assert answer["error"].startswith("StreamError") and word in answer["error"]
+
+
+@pytest.mark.parametrize("form", ["json", "binary"])
+async def test_coded_audio_is_what_libsndfile_reads(form):
+    mp3, ogg = await ask(
+        [job(container="mp3", bitrate="96k"), job(container="ogg", encoding="oggopus")], Profile(vachana_form=form)
+    )
+    expected = await spoken(TEXT, 16000)
+    for answer in (mp3, ogg):
+        samples = by_libsndfile(b"".join(pieces(answer)))[:, 0]
+        assert compare(samples, expected, 16000)[1] > 0.95
+    assert len(pieces(mp3)) > 2 and len(pieces(ogg)) == 1  # Ogg comes as one chunk with the whole file
+    assert len(by_libsndfile(pieces(ogg)[0])) == len(expected)
 
 
 async def test_a_bad_key_is_refused_at_the_upgrade():

@@ -221,7 +221,7 @@ async def test_the_emulator_does_not_multiplex(emulator):
         ({"voice": None}, "'voice' is required"),
         ({"text": ""}, "text"),
         ({"audio_config": {**CONFIG, "sample_rate": 11025}}, "sample_rate"),
-        ({"audio_config": {**CONFIG, "container": "mp3", "bitrate": "96k"}}, "mp3"),
+        ({"audio_config": {**CONFIG, "container": "mp3", "bitrate": "97k"}}, "bitrate"),
         ({"speed": 1.2}, "speed"),
     ],
 )

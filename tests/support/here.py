@@ -21,15 +21,17 @@ from anyio import current_time as current_time
 from anyio import fail_after as fail_after
 from anyio import move_on_after as move_on_after
 from anyio import sleep as sleep
-from support import guest
+from support import guest, loops
 
 import voicecore
 
 BOTH = ("trio", "asyncio")
+REAL = ("trio", "real asyncio", "real uvloop")
 only_trio = pytest.mark.only_trio
 
 __all__ = [
     "BOTH",
+    "REAL",
     "CancelScope",
     "connect_stt",
     "connect_tts",
@@ -56,7 +58,13 @@ def on_asyncio() -> bool:
 async def on_trio(function: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
     """What a coroutine function of trio's gives."""
     function = partial(function, **kwargs)
-    return await (guest.in_trio(function, *args) if on_asyncio() else function(*args))
+    if not on_asyncio():
+        return await function(*args)
+    return await (guest if _through_memory() else loops).in_trio(function, *args)
+
+
+def _through_memory() -> bool:
+    return isinstance(asyncio.get_running_loop(), guest.GuestLoop)
 
 
 @asynccontextmanager

@@ -215,8 +215,12 @@ def test_linear_is_headerless_pcm_and_mulaw_is_headerless_too():
     assert TTS.wire_format(SixtydbTtsOptions("PCM", 48000)) == AudioFormat("pcm_s16le", 48_000)
     for name in ("MULAW", "ULAW"):
         assert TTS.wire_format(SixtydbTtsOptions(name)) == AudioFormat("mulaw", 8_000)
-    with pytest.raises(ConfigurationError, match=r"OGG_OPUS.*not decoded yet"):
-        TTS.wire_format(SixtydbTtsOptions("OGG_OPUS"))
+
+
+def test_ogg_opus_is_opus_and_each_chunk_is_a_whole_file():
+    options = SixtydbTtsOptions("OGG_OPUS")
+    assert TTS.wire_format(options) == AudioFormat("opus", 24_000, container="ogg")
+    assert TTS.coding(options).pieces == "files"
 
 
 # --- what the server says --------------------------------------------------------------------------------

@@ -628,7 +628,7 @@ async def test_a_cancel_after_the_end_or_twice_is_no_error(name, autojump_clock)
     ("fields", "code"),
     [
         ({"text": "x" * 10_001}, "text_too_long"),
-        ({"outputFormat": "MP3_22050_64"}, "invalid_request"),
+        ({"outputFormat": "FLAC_22050_16"}, "invalid_request"),
         ({"speed": 9}, "invalid_request"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from support.wire import Wire, client
 
 from voicecore.audio import AudioFormat
-from voicecore.codec import Transcoder
+from voicecore.codec import Transcoder, detect
 from voicecore.errors import ConfigurationError, MessageError, ProtocolError, TextTooLongError
 from voicecore.events import (
     CURRENT,
@@ -27,7 +27,7 @@ from voicecore.events import (
     Synthesize,
     Unknown,
 )
-from voicecore.protocol import ContextState, Protocol, Role
+from voicecore.protocol import Coding, ContextState, Protocol, Role
 from voicecore.secret import Secret
 from voicecore.vendors.vachana.tts import (
     BITRATES,
@@ -285,6 +285,12 @@ def test_text_over_the_limit_is_refused_by_class():
         ({"encoding": "pcm_mulaw"}, None, AudioFormat("mulaw", 8000)),
         ({"encoding": "linear_pcm"}, None, AudioFormat("pcm_s16le", 48000, container="wav")),
         ({"num_channels": 2, "container": "raw"}, None, AudioFormat("pcm_s16le", 48000, 2)),
+        ({"sample_width": 3}, None, AudioFormat("pcm_s24le", 48000, container="wav")),
+        ({"sample_width": 4, "container": "raw"}, None, AudioFormat("pcm_s32le", 48000)),
+        ({"container": "mp3"}, AudioFormat("pcm_s16le", 20_000), AudioFormat("mp3", 22050)),
+        ({"container": "ogg"}, None, AudioFormat("opus", 48000, container="ogg")),
+        ({"encoding": "oggopus"}, AudioFormat("pcm_s16le", 8000), AudioFormat("opus", 8000, container="ogg")),
+        ({"container": "raw", "encoding": "oggopus"}, None, AudioFormat("opus", 48000, container="ogg")),
     ],
 )
 def test_the_wire_format_serves_the_output(given, output, wire):
@@ -296,16 +302,34 @@ def test_the_wire_format_serves_the_output(given, output, wire):
 @pytest.mark.parametrize(
     ("fields", "word"),
     [
-        ({"container": "mp3"}, "mp3"),
-        ({"container": "ogg"}, "ogg"),
-        ({"encoding": "oggopus"}, "oggopus"),
-        ({"container": "raw", "encoding": "oggopus"}, "oggopus"),
-        ({"sample_width": 3}, "sample_width"),
+        ({"sample_width": 1}, "sample_width: expected 2, 3 or 4, got 1"),
+        ({"num_channels": 3, "container": "mp3"}, "num_channels: expected 1 or 2 in mp3, got 3"),
+        ({"num_channels": 8, "encoding": "oggopus"}, "num_channels: expected 1 or 2 in ogg, got 8"),
     ],
 )
-def test_what_is_not_decoded_yet_is_refused_with_its_name(fields, word):
-    with pytest.raises(ConfigurationError, match=f"{word}.*not decoded yet"):
+def test_what_the_codec_does_not_have_is_refused_with_its_name(fields, word):
+    with pytest.raises(ConfigurationError, match=word):
         TTS.wire_format(TTS.options_for(VachanaTtsOptions(**fields), None))
+
+
+@pytest.mark.parametrize(
+    ("fields", "coding"),
+    [
+        ({"container": "mp3", "bitrate": "192k"}, Coding(192_000, "stream")),
+        ({"container": "mp3"}, Coding(64_000, "stream")),
+        ({"container": "ogg"}, Coding(32_000, "whole")),
+        ({"container": "raw", "encoding": "oggopus"}, Coding(32_000, "whole")),
+    ],
+)
+def test_mp3_is_a_stream_and_ogg_one_whole_file(fields, coding):
+    assert TTS.coding(VachanaTtsOptions(**fields)) == coding
+
+
+@pytest.mark.parametrize(("width", "bits"), [(2, 16), (3, 24), (4, 32)])
+def test_the_header_has_the_width_of_the_samples(width, bits):
+    wire = TTS.wire_format(VachanaTtsOptions(container="wav", sample_rate=16000, sample_width=width))
+    assert detect(wav_header(wire, 0)) == wire
+    assert wav_header(wire, 0)[34:36] == struct.pack("<H", bits)
 
 
 @pytest.mark.parametrize(

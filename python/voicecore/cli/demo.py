@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -18,7 +19,7 @@ import trio
 import typer
 
 from voicecore.audio import AudioFormat
-from voicecore.cli import output
+from voicecore.cli import matrix, output
 from voicecore.cli.say import numbers
 from voicecore.cli.transcribe import Finals, stt_options
 from voicecore.cli.wavfile import AudioWriter
@@ -33,12 +34,14 @@ from voicecore.vendors import DIALECTS
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+    from rich.table import Table
 
     from voicecore.emulator import Emulator
 
 EPILOG = output.epilog(
     ("voicecore demo", "then open demo/report.html"),
     ("voicecore demo --interim --out my-demo", ""),
+    ("voicecore demo --formats all", "every format of every vendor, too"),
     ("voicecore demo --json", "the numbers as one JSON object; progress stays on stderr"),
     after=(
         "Exit code 0 only if audio came from every vendor and every transcript matches the sentence; case and "
@@ -55,12 +58,22 @@ FALLBACK = (
 )
 
 
+class Formats(StrEnum):
+    """Which formats the vendors speak in."""
+
+    PICKED = "picked"
+    ALL = "all"
+
+
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the WAV files and report.html go.")] = Path("demo"),
     text: Annotated[
         str | None, typer.Option(help="Another sentence; one that the emulator does not know is taken by dictation.")
     ] = None,
     interim: Annotated[bool, typer.Option("--interim", help="Show interim transcripts while it runs.")] = False,
+    formats: Annotated[
+        Formats, typer.Option(help="picked: the one that fits best; all: besides, each that a vendor offers.")
+    ] = Formats.PICKED,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Speak a sentence through every vendor and transcribe it again, with no network and no key."""
@@ -70,7 +83,7 @@ def demo(
     _make_directory(out)
     sentence = text or DEMO_SENTENCE
     known = normalised(sentence) in {normalised(phrase) for phrase in PHRASES}
-    run = trio.run(_run, sentence, out, interim, not known)
+    run = trio.run(_run, sentence, out, interim, not known, formats)
     report = out / "report.html"
     write_report(report, run)
     if as_json:
@@ -117,11 +130,12 @@ class Run:
     voice: str
     ears: str
     outcomes: list[Outcome] = field(default_factory=list)
+    cells: list[matrix.Cell] = field(default_factory=list)  # of the matrix vendor x format, if it was asked for
     problems: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """Audio came from every vendor, and every transcript matches."""
+        """Audio came from every vendor, in every format that was tried, and every transcript matches."""
         return not self.problems
 
 
@@ -141,7 +155,7 @@ def pairs(voices: list[Outcome], ears: list[type[Dialect]]) -> Iterator[tuple[Ou
 # --- the run ---------------------------------------------------------------------------------------------
 
 
-async def _run(sentence: str, out: Path, interim: bool, dictation: bool) -> Run:
+async def _run(sentence: str, out: Path, interim: bool, dictation: bool, formats: Formats) -> Run:
     from voicecore.cli.emulate import describe_ears, describe_voice, missing_engines
     from voicecore.emulator import run_emulator
 
@@ -152,8 +166,10 @@ async def _run(sentence: str, out: Path, interim: bool, dictation: bool) -> Run:
             stage.say(f"[dim]voice: {run.voice}; ears: {run.ears}[/dim]")
             await _speak_all(run, emulator, out, stage)
             await _listen_all(run, emulator, out, stage)
+            if formats is Formats.ALL:
+                await _try_formats(run, emulator, stage)
             missing = missing_engines(emulator)
-    run.problems = list(_problems(run, missing))
+    run.problems += _problems(run, missing)
     return run
 
 
@@ -241,6 +257,22 @@ async def _send(stream: SttStream, stereo: Any, metrics: Metrics, advance: Calla
     await stream.finish()
 
 
+async def _try_formats(run: Run, emulator: Emulator, stage: _Stage) -> None:
+    for dialect in _of_kind("tts"):
+        name, offered = dialect.name, len(dialect.offers)
+        try:
+            with stage.task(f"{name} speaks in {offered} formats", total=offered, unit="formats") as advance:
+                async with connect_tts(dialect.vendor, api_key=KEY, url=emulator.urls[name]) as tts:
+                    cells = await matrix.try_every_format(tts, run.sentence, advance)
+        except (VoicecoreError, BaseExceptionGroup) as error:
+            run.problems.append(f"{name}: {_known(error)}")
+            continue
+        run.cells += cells
+        good = sum(cell.ok for cell in cells)
+        colour, sign = ("green", "✓") if good == offered else ("red", "✗")
+        stage.say(f"[{colour}]{sign}[/{colour}] {name} spoke in {good} of {offered} formats")
+
+
 def _streamed(samples: Any) -> Any:
     """What was spoken, at the rate and with the channels of what is streamed."""
     transcoder = Transcoder(SPOKEN, STREAMED, quality="hq")
@@ -286,6 +318,7 @@ def _problems(run: Run, missing: Iterable[str]) -> Iterator[str]:
     for dialect in _of_kind("stt"):
         if not any(outcome.name == dialect.name for outcome in run.outcomes):
             yield f"{dialect.name}: nothing to hear"
+    yield from (f"{cell.vendor}, {cell.asked}: {cell.problem}" for cell in run.cells if not cell.ok)
     if lacking:
         yield FALLBACK.format(missing=lacking)
 
@@ -305,7 +338,7 @@ class _Stage:
         self._progress: Progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
-            TextColumn("{task.completed:.2f} s of audio"),
+            TextColumn("{task.fields[done]}"),
             console=self._console,
             transient=True,
         )
@@ -320,19 +353,25 @@ class _Stage:
     def say(self, text: str) -> None:
         self._progress.console.print(text)
 
-    def task(self, title: str, total: float | None) -> _Task:
-        return _Task(self._progress, title, total)
+    def task(self, title: str, total: float | None, unit: str = "s of audio") -> _Task:
+        return _Task(self._progress, title, total, unit)
 
 
 class _Task:
-    """One bar, gone when its block ends. Gives the function that advances it by seconds of audio."""
+    """One bar, gone when its block ends. Gives the function that advances it by so many units."""
 
-    def __init__(self, progress: Progress, title: str, total: float | None) -> None:
+    def __init__(self, progress: Progress, title: str, total: float | None, unit: str) -> None:
         self._progress = progress
-        self._id: TaskID = progress.add_task(title, total=total)
+        self._unit = unit
+        self._done = 0.0
+        self._id: TaskID = progress.add_task(title, total=total, done="")
 
     def __enter__(self) -> Callable[[float], None]:
-        return lambda seconds: self._progress.advance(self._id, seconds)
+        return self._advance
+
+    def _advance(self, more: float) -> None:
+        self._done += more
+        self._progress.update(self._id, completed=self._done, done=f"{round(self._done, 2):g} {self._unit}")
 
     def __exit__(self, *_: object) -> None:
         self._progress.remove_task(self._id)
@@ -363,9 +402,25 @@ def _print_table(run: Run, report: Path) -> None:
         table.add_row(*_cells(outcome))
     console = Console(highlight=False)
     console.print(table)
+    if run.cells:
+        console.print(_format_table(run.cells))
     print(f"report: {report}")
     for problem in run.problems:
         output.note(f"error: {problem}")
+
+
+def _format_table(cells: list[matrix.Cell]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("vendor", *matrix.COLUMNS):
+        table.add_column(title)
+    for vendor, row in matrix.summary(cells).items():
+        marks = [matrix.mark(row.get(column)) for column in matrix.COLUMNS]
+        table.add_row(vendor, *(Text(mark, style="red" if mark[0] == "✗" else "green") for mark in marks))
+    return table
 
 
 def _cells(outcome: Outcome) -> list[Any]:
@@ -390,6 +445,7 @@ def as_dict(run: Run, report: Path) -> dict[str, Any]:
         "voice": run.voice,
         "ears": run.ears,
         "vendors": [_outcome_dict(outcome) for outcome in run.outcomes],
+        **({"formats": matrix.as_dicts(run.cells)} if run.cells else {}),
         "report": str(report),
         "problems": run.problems,
     }

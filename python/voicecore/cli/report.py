@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from voicecore.cli import matrix
+
 if TYPE_CHECKING:
     from voicecore.cli.demo import Heard, Outcome, Run
 
@@ -81,6 +83,7 @@ def page(run: Run) -> str:
             *(f'<p class="bad">{escape(problem)}</p>' for problem in run.problems),
             "</header>",
             _table(run),
+            _formats(run),
             *(_card(outcome) for outcome in run.outcomes),
             _FOOTER,
             "</main></body></html>\n",
@@ -117,6 +120,38 @@ def _table(run: Run) -> str:
     titles = ("vendor", "first byte", "audio", "real-time factor", "chunks", "transcript")
     head = "".join(f"<th>{title}</th>" for title in titles)
     return f'<div class="table"><table><tr>{head}</tr>{"".join(map(_row, run.outcomes))}</table></div>'
+
+
+def _formats(run: Run) -> str:
+    """The matrix vendor x format; nothing if it was not asked for."""
+    if not run.cells:
+        return ""
+    head = "".join(f"<th>{title}</th>" for title in ("vendor", *matrix.COLUMNS))
+    rows = "".join(_format_row(vendor, row) for vendor, row in matrix.summary(run.cells).items())
+    titles = ("vendor", "format", "on the wire", "audio", "bytes", "delay", "likeness", "")
+    details = "".join(map(_format_details, run.cells))
+    return (
+        f'<div class="table"><h2>Formats</h2><table><tr>{head}</tr>{rows}</table>'
+        f"<details><summary>Each of them</summary><table><tr>{''.join(f'<th>{title}</th>' for title in titles)}</tr>"
+        f"{details}</table></details></div>"
+    )
+
+
+def _format_row(vendor: str, row: dict[str, tuple[int, int]]) -> str:
+    marks = [matrix.mark(row.get(column)) for column in matrix.COLUMNS]
+    cells = "".join(f'<td class="{"bad" if mark[0] == "✗" else "good"}">{mark}</td>' for mark in marks)
+    return f"<tr><td>{escape(vendor)}</td>{cells}</tr>"
+
+
+def _format_details(cell: matrix.Cell) -> str:
+    measured = (
+        f"{cell.metrics.audio_seconds:.3f} s",
+        f"{cell.metrics.bytes_received}",
+        _milliseconds(cell.delay),
+        f"{cell.likeness:.3f}",
+    )
+    words = "".join(f"<td>{escape(text)}</td>" for text in (cell.vendor, cell.asked, str(cell.wire), *measured))
+    return f'<tr>{words}<td class="{"good" if cell.ok else "bad"}">{escape(cell.problem or "✓")}</td></tr>'
 
 
 def _row(outcome: Outcome) -> str:

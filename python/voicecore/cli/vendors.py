@@ -77,6 +77,7 @@ def features(dialect: type[Dialect]) -> dict[str, Any]:
         "options": dialect.options.__name__,
         "option_fields": [field.name for field in fields(dialect.options)],
         "wire_formats": [str(form) for form in wire_formats(dialect)],
+        "offers": {asked: str(dialect().wire_format(options)) for asked, options in dialect.offers.items()},
         "text": ("bit_by_bit" if dialect.streams_text else "whole") if speaks else None,
         "at_once": dialect.max_contexts if speaks else 1,
         "requests_per_connection": dialect.max_requests,
@@ -96,7 +97,16 @@ def wire_formats(dialect: type[Dialect]) -> list[AudioFormat]:
     """The formats that it picks for what a caller may want."""
     wanted = (AudioFormat(encoding, rate) for encoding, rate in product(ENCODINGS, RATES))  # type: ignore[arg-type]
     chosen = {dialect().wire_format(dialect().options_for(dialect.options(), form)) for form in wanted}
-    return sorted(chosen, key=lambda form: (form.encoding != "pcm_s16le", form.encoding, form.sample_rate))
+    return sorted(chosen, key=_order)
+
+
+def _order(form: AudioFormat) -> tuple[bool, str, str, int]:
+    return form.encoding != "pcm_s16le", form.encoding, form.container, form.sample_rate
+
+
+def offered(dialect: type[Dialect]) -> list[AudioFormat]:
+    """Every format that the vendor sends when it is asked for it."""
+    return sorted({dialect().wire_format(options) for options in dialect.offers.values()}, key=_order)
 
 
 def _print_features(dialects: Iterable[type[Dialect]]) -> None:
@@ -105,11 +115,11 @@ def _print_features(dialects: Iterable[type[Dialect]]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for dialect in dialects:
         console.print(f"[bold]{dialect.name}[/bold]  {dialect.vendor}, {KINDS[dialect.kind]}")
-        for title, text in _lines(features(dialect)):
+        for title, text in _lines(dialect, features(dialect)):
             console.print(f"  [dim]{title:<7}[/dim] {text}", markup=True)
 
 
-def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _lines(dialect: type[Dialect], found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "url", found["url"]
     yield "key", f"{found['key_variable']}, in {'a message' if found['key_in'] == 'message' else 'the upgrade request'}"
     if found["kind"] == "tts":
@@ -124,6 +134,8 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         rates = found["rates"].items()
         yield "limits", ", ".join(f"{count} {MESSAGES.get(kind, kind)} in {span:g} s" for kind, (count, span) in rates)
     yield "wire", ", ".join(_grouped(found["wire_formats"]))
+    if found["offers"]:
+        yield "offers", ", ".join(_grouped([str(form) for form in offered(dialect)]))
     yield "options", f"{found['options']}({', '.join(found['option_fields'])})"
 
 

@@ -1,4 +1,5 @@
 """Files and pipes of audio, raw or WAV: `InputReader` takes bytes to samples, `AudioWriter` samples to bytes.
+`MediaReader` recognises MP3 and Opus in Ogg besides, which are for the `Transcoder` to decode.
 
 Reading is the codec's `WavReader`, which trusts no size in a header since vendors' streams lie in them. A file is
 not a stream: here a `data` chunk that ends before its declared size is an error.
@@ -17,16 +18,17 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from voicecore.audio import AudioFormat
-from voicecore.codec import WavReader
+from voicecore.codec import WavReader, detect
 from voicecore.errors import ConfigurationError, ContainerError
 
 BLOCK_BYTES = 64 * 2**10
 STREAMING_SIZE = 0xFFFF_FFFF  # what a writer says that cannot know
 PLACEHOLDER_SIZE = 0x7FFF_F000  # sizes from here on, and 0, are placeholders: SoX writes this one
 HEADER_SEARCH_BYTES = 2**20  # a `data` chunk behind more than this is not checked for its size
+DETECT_BYTES = 4 * 2**20  # an MP3 whose ID3 tag (a picture) is longer is not recognised
 STANDARD = Path("-")
 
-_TAGS = {"pcm_s16le": 1, "pcm_f32le": 3, "alaw": 6, "mulaw": 7}
+_TAGS = {"pcm_s16le": 1, "pcm_s24le": 1, "pcm_s32le": 1, "pcm_f32le": 3, "alaw": 6, "mulaw": 7}
 
 
 # --- reading ---------------------------------------------------------------------------------------------
@@ -92,6 +94,46 @@ class InputReader:
         if self._declared is None and len(self._head) < HEADER_SEARCH_BYTES:
             self._head += data
             self._declared = _declared_size(self._head)
+
+
+class MediaReader(InputReader):
+    """As `InputReader`; an MP3 or Ogg input passes through as it is, under the format that it has by its content."""
+
+    def __init__(self, name: str, assumed: AudioFormat | None = None) -> None:
+        super().__init__(name, assumed)
+        self._waiting: bytearray | None = None if assumed else bytearray()
+        self._coded: AudioFormat | None = None
+
+    @property
+    def format(self) -> AudioFormat | None:
+        """The format of what `feed` gives; None until it is known."""
+        return self._coded or super().format
+
+    def feed(self, data: bytes) -> bytes:
+        """The samples, or the coded bytes, in the next bytes of the input."""
+        if self._waiting is None:
+            return self._pass(data)
+        self._waiting += data
+        if not self._waiting.startswith(b"RIFF"):
+            self._coded = detect(self._waiting)
+            if self._coded is None and len(self._waiting) < DETECT_BYTES:
+                return b""
+        return self._decided()
+
+    def finish(self) -> bytes:
+        """The last samples."""
+        waiting = b"" if self._waiting is None else self._decided()
+        return waiting if self._coded else waiting + super().finish()
+
+    def _decided(self) -> bytes:
+        waiting, self._waiting = bytes(self._waiting or b""), None
+        return self._pass(waiting)
+
+    def _pass(self, data: bytes) -> bytes:
+        if self._coded is None:
+            return super().feed(data)
+        self.delivered += len(data)
+        return data
 
 
 def _declared_size(head: bytes | bytearray) -> int | None:
@@ -162,7 +204,7 @@ class AudioWriter:
         self.bytes_written = 0
         self._raw = raw
         self._file: Any = None
-        _check_writable(path)
+        check_writable(path)
 
     @property
     def seconds(self) -> float:
@@ -227,7 +269,7 @@ def standard_output() -> BinaryIO | io.FileIO:
     return io.FileIO(descriptor, "wb", closefd=False)
 
 
-def _check_writable(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """A wrong path is better found before a vendor is paid."""
     if path == STANDARD:
         return

@@ -25,6 +25,7 @@ FAULTS = {
     "duplicate": "every audio message comes twice",
     "reorder": "every two audio messages change places",
     "lose": "one audio message is not sent",
+    "mislabel": "audio is MP3, whatever format was asked for",
     "unended": "a reply of the language model that ends without its end mark",
     "http": "=status that refuses every upgrade and chat, or with @n the first n, with Retry-After: 1",
     "idle": "=seconds without a message of the client, after which the connection is closed with 1011",

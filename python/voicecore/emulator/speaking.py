@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import trio
 
 from voicecore.audio import AudioFormat
-from voicecore.codec import Transcoder
+from voicecore.emulator.encoding import Chunk, chunks_of, expect_encoder
 from voicecore.emulator.gender import classify
 from voicecore.emulator.peer import Gone, Peer, refuse
 from voicecore.emulator.profile import Profile
@@ -42,7 +42,7 @@ from voicecore.events import (
     VoiceClassified,
 )
 from voicecore.limits import RateLimiter
-from voicecore.protocol import ENDED, UNCONFIRMED, Fault
+from voicecore.protocol import ENDED, UNCONFIRMED, Coding, Fault
 from voicecore.sentences import SentenceCutter
 
 NO_CREDIT = "Account has insufficient credits"
@@ -245,7 +245,7 @@ class Speaker:
     # --- whole texts -------------------------------------------------------------------------------------
 
     async def _speak_whole(self, request: Synthesize) -> None:
-        self._dialect.wire_format(request.options)  # refused before it is accepted
+        expect_encoder(self._dialect.wire_format(request.options))  # refused before it is accepted
         await self._peer.say(ContextAccepted(request.context_id))
         last, index = await self._stream(request.context_id, request.text, request.options)
         await self._peer.say(ContextFinished(request.context_id, last, index))
@@ -260,7 +260,7 @@ class Speaker:
             turns.options, turns.characters = request.options, 0
             return
         try:
-            self._dialect.wire_format(request.options)
+            expect_encoder(self._dialect.wire_format(request.options))
         except ConfigurationError as error:
             await self._fail(request.context_id, Fault.INVALID, str(error))
             return
@@ -334,33 +334,30 @@ class Speaker:
         self, context_id: str, text: str, options: Any, generation: str | None = None
     ) -> tuple[bytes, int]:
         """Speaks a text; gives what is left for the message of its end, and that message's index."""
-        wire = self._dialect.wire_format(options)
-        raw = AudioFormat(wire.encoding, wire.sample_rate, wire.channels)
-        transcoder = Transcoder(AudioFormat("pcm_s16le", self._voice.sample_rate), raw)
-        size = round(self._profile.chunk_seconds * raw.sample_rate) * raw.frame_bytes
-        rest, index = bytearray(), 0
+        wire, coding = self._dialect.wire_format(options), self._dialect.coding(options)
+        if any(fault.name == "mislabel" for fault in self._profile.faults):
+            wire, coding = AudioFormat("mp3", wire.sample_rate), Coding()
+        chunks, index = chunks_of(self._voice.sample_rate, wire, coding, self._profile.chunk_seconds), 0
         language, speed = self._dialect.manner(options)
         language = self._dialect.language_of(text) or language
         extra = self._dialect.remarks(text, options)
         send = partial(self._send_audio, wire, Audio(context_id, b"", extra=extra, generation=generation))
         async with self._voice.speak(text, language=language, speed=speed) as pieces:
             async for piece in pieces:
-                rest += transcoder.process(piece).tobytes()
-                while len(rest) > size:  # the last chunk is held back: it may travel with the end
-                    index = await send(bytes(rest[:size]), index)
-                    del rest[:size]
-        rest += transcoder.flush().tobytes()
-        if rest and (self._profile.last_audio == "before_last" or index == 0 or not self._dialect.audio_in_last):
-            return b"", await send(bytes(rest), index)
-        return (self._dialect.package(bytes(rest), wire, index) if rest else b""), index
+                for chunk in chunks.feed(piece):
+                    index = await send(chunk, index)
+        last = chunks.finish()
+        if last.data and (self._profile.last_audio == "before_last" or index == 0 or not self._dialect.audio_in_last):
+            return b"", await send(last, index)
+        return (self._dialect.package(last.data, wire, index) if last.data else b""), index
 
-    async def _send_audio(self, wire: AudioFormat, first: Audio, samples: bytes, index: int) -> int:
+    async def _send_audio(self, wire: AudioFormat, first: Audio, chunk: Chunk, index: int) -> int:
         """Sends one chunk, whose first message has this index; gives the index after its last."""
-        for piece in self._dialect.cut(self._dialect.package(samples, wire, index), index):
+        for piece in self._dialect.cut(self._dialect.package(chunk.data, wire, index), index):
             await self._peer.say(replace(first, data=piece, index=index, extra=first.extra if index == 0 else {}))
             index += 1
         if self._profile.pace:
-            await trio.sleep(len(samples) / wire.byte_rate / self._profile.pace)
+            await trio.sleep(chunk.seconds / self._profile.pace)
         return index
 
     async def _classify(self, audio: bytes) -> None:

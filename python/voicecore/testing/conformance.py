@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 from wsproto.events import CloseConnection, Pong
 
@@ -79,6 +79,7 @@ from voicecore.testing.wire import frames_of
 
 GARBAGE: tuple[str | bytes, ...] = ("", "garbage {", "[]", '{"a":NaN}', "[" * 5000, "\0", b"", b"\xff\0\xfe", b"{}")
 UNKNOWN: tuple[Any, ...] = ({"type": "of_tomorrow"}, {"of_tomorrow": {}}, {"of_tomorrow": True})
+CALLERS: tuple[Encoding, ...] = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw")  # what a caller can ask for
 RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000)
 CLOSE_CODES = (1000, 1001, 1006, 1008, 1011)  # 1006: the end of the stream without a word
 ENDS = (ContextFinished, FlushCompleted, StreamStopped)
@@ -161,9 +162,12 @@ def whole_life(make: Make) -> None:
 
 
 def every_format(make: Make) -> None:
-    """Whatever the caller's format is, both ends mean the same one and the audio comes through."""
-    for encoding, rate in product(get_args(Encoding), RATES):
-        talk = life(make, wanted=AudioFormat(encoding, rate))
+    """Whatever the caller's format is, and whichever of the vendor's is asked for, both ends mean the same one and the
+    audio comes through."""
+    assert make().offers or make().kind == "stt", "no format is offered"
+    wanted = [{"wanted": AudioFormat(encoding, rate)} for encoding, rate in product(CALLERS, RATES)]
+    for asked_for in [*wanted, *({"options": options} for options in make().offers.values())]:
+        talk = life(make, **asked_for)
         _expect_what_was_said(talk)
         wire = talk.dialect.wire_format(talk.options)
         asked = [event.options for event, _ in talk.heard if hasattr(event, "options")]

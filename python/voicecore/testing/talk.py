@@ -80,13 +80,14 @@ class Talk:
         pieces: int = 1,
         together: bool = False,
         wanted: AudioFormat = FORMAT,
+        options: Any = None,
     ) -> None:
         """`pieces`: each message of the server travels in as many fragments, with a ping after each. `together`: what
         the server can say at once comes in one delivery, the greeting with the answer to the upgrade. `wanted`: the
-        caller's format."""
+        caller's format. `options`: the caller's, None for those of nobody who has a wish."""
         self.dialect = dialect
         self.server = Protocol(dialect, Role.SERVER)
-        self.options = dialect.options_for(dialect.options(), wanted)
+        self.options = dialect.options_for(options or dialect.options(), wanted)
         self.said: list[tuple[ServerEvent, str | bytes]] = []
         self.heard: list[tuple[ClientEvent, str | bytes | None]] = []
         self.pings = 0
@@ -228,8 +229,7 @@ class Talk:
             case LeaveContext():
                 self.connection.leave(context_id, self.wire.now)
             case _:
-                rate = self.dialect.wire_format(self.options).byte_rate
-                self.connection.send(event, self.wire.now, byte_rate=rate)
+                self.connection.send(event, self.wire.now, byte_rate=self.dialect.byte_rate(self.options))
         self.wire.exchange()
         self.listen()
         if len(self.heard) > before:

@@ -67,8 +67,13 @@ impl TranscoderBank {
         {
             let frame = Frame::get(transcoder, frame)?;
             let core = transcoder.lock(py)?;
-            let room = core.output_frames_max(frame.bytes());
-            bytes_in += frame.bytes();
+            let coded = core.is_coded();
+            let room = match coded {
+                true => core.output_frames_of(&frame.octets(false)),
+                false => core.output_frames_max(frame.bytes()),
+            };
+            // A byte of a coded stream costs far more.
+            bytes_in += frame.bytes() * if coded { limits::CODED_WEIGHT } else { 1 };
             jobs.push(Job { frame, core, start: bytes_out, written: Ok(0) });
             bytes_out = end_of_part(bytes_out, room, transcoder.target());
         }
@@ -170,7 +175,7 @@ fn pieces<'a>(
         let out = match job.core.target().encoding {
             Encoding::PcmS16le => Samples::I16(lent(part)),
             Encoding::PcmF32le => Samples::F32(lent(part)),
-            Encoding::Mulaw | Encoding::Alaw => Samples::U8(part),
+            _ => Samples::U8(part),
         };
         let frame = job.frame.octets(heavy);
         Piece { core: &mut job.core, frame, out, written: &mut job.written }
@@ -234,7 +239,7 @@ impl<'py> IntoPyObject<'py> for Outcome<'_, '_, 'py> {
         match target.encoding {
             Encoding::PcmS16le => self.block.view::<i16>(py, self.job.start, shape),
             Encoding::PcmF32le => self.block.view::<f32>(py, self.job.start, shape),
-            Encoding::Mulaw | Encoding::Alaw => self.block.view::<u8>(py, self.job.start, shape),
+            _ => self.block.view::<u8>(py, self.job.start, shape),
         }
     }
 }

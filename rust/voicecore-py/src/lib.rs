@@ -52,5 +52,5 @@ mod _core {
     #[pymodule_export]
     use crate::transcoder::Transcoder;
     #[pymodule_export]
-    use crate::wav::WavReader;
+    use crate::wav::{WavReader, detect};
 }

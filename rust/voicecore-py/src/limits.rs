@@ -11,8 +11,12 @@ pub const DOWNMIX_SAMPLES: usize = 65_536;
 pub const RESAMPLE_SAMPLES: usize = 8_192;
 /// Transcoding, bytes in.
 pub const TRANSCODE_BYTES: usize = 16_384;
+/// Transcoding of MP3 and Opus, bytes in: a frame costs tens of us to decode.
+pub const DECODE_BYTES: usize = 64;
 /// Transcoding of many streams in one call, bytes in: each costs a good deal besides.
 pub const BANK_BYTES: usize = 8_192;
+/// What a byte of MP3 or Opus counts for there.
+pub const CODED_WEIGHT: usize = BANK_BYTES / DECODE_BYTES;
 /// Bytes in for which one more thread of a bank pays; to start and join it costs about 20 us.
 pub const BANK_THREAD_BYTES: usize = 65_536;
 /// Most threads of a bank.

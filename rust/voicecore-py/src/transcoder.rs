@@ -16,8 +16,9 @@ const NAME: &str = "Transcoder";
 
 /// A stream of `source` audio that becomes `target` audio, chunk by chunk, in one call per chunk.
 ///
-/// `source` and `target` are `voicecore.AudioFormat`s; the target's container is "raw". Chunks may end
-/// anywhere, also inside a sample or a WAV header. The output does not depend on where. `quality` of the
+/// `source` and `target` are `voicecore.AudioFormat`s; the target's container is "raw", its encoding
+/// pcm_s16le, pcm_f32le, mulaw or alaw. Chunks may end anywhere, also inside a sample, a WAV header or an
+/// MP3 frame. The output does not depend on where. `quality` of the
 /// resampling: "hq", "voice" or "low_latency".
 ///
 /// Raises FormatError for a pair of formats that no path connects. One thread at a time: StateError for a
@@ -48,7 +49,7 @@ impl Transcoder {
     /// (frames,) for mono, (frames, channels) otherwise. Returns the frames that are ready, in that layout:
     /// int16, float32, or uint8 for mu-law and A-law; in `out` if given. Raises InvalidBufferError for
     /// another buffer or an `out` that is too small (nothing was consumed then), ContainerError for a WAV
-    /// header that cannot be followed.
+    /// header that cannot be followed and for a coded stream that changes its rate or channels.
     #[pyo3(signature = (data, *, out = None))]
     fn process<'py>(
         &self,
@@ -59,6 +60,10 @@ impl Transcoder {
         let input = self.input(data)?;
         let mut guard = self.lock(py)?;
         let core = &mut *guard; // a guard cannot leave its thread, so closures get the core itself
+        if core.is_coded() {
+            let data = input.octets(true);
+            return self.decode(py, core, &data, out, input.addresses());
+        }
         let mut output = self.output(py, core, input.bytes(), out, input.addresses())?;
         let heavy = input.bytes() >= limits::TRANSCODE_BYTES;
         let data = input.octets(heavy);
@@ -82,6 +87,11 @@ impl Transcoder {
         let heavy = input.bytes() >= limits::TRANSCODE_BYTES;
         let text = input.octets(heavy);
         let bytes = base64::decoded_len(&text).map_err(|error| raise(py, error))?;
+        if core.is_coded() {
+            let mut data = vec![0; bytes];
+            base64::decode_into(&text, &mut data).map_err(|error| raise(py, error))?;
+            return self.decode(py, core, &data, out, input.addresses());
+        }
         let mut output = self.output(py, core, bytes, out, input.addresses())?;
         let frames = output.fill(py, heavy, |out| core.process_base64_into(&text, out));
         output.finish(py, frames.map_err(|error| raise(py, error))?)
@@ -90,13 +100,13 @@ impl Transcoder {
     /// End the stream: returns its last frames, which the filter still held.
     ///
     /// Bytes of an incomplete last frame are dropped and counted in `dangling_bytes`. The next `process`
-    /// begins a new stream.
+    /// begins a new stream. Raises ContainerError for an MP3 or Ogg stream that had no packet at all.
     fn flush<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let mut guard = self.lock(py)?;
         let core = &mut *guard;
         let frames = core.flush_frames_max();
         let mut output = AnyOutput::new(py, self.target(), None, frames, 0..0)?;
-        let heavy = frames >= limits::RESAMPLE_SAMPLES;
+        let heavy = frames >= limits::RESAMPLE_SAMPLES || core.is_coded();
         let frames = output.fill(py, heavy, |out| core.flush_into(out));
         output.finish(py, frames.map_err(|error| raise(py, error))?)
     }
@@ -117,6 +127,18 @@ impl Transcoder {
     #[getter]
     fn dangling_bytes(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(self.lock(py)?.dangling_bytes())
+    }
+
+    /// Bytes of an MP3 or Ogg source so far that were no packet and no tag, and were skipped.
+    #[getter]
+    fn skipped_bytes(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.lock(py)?.skipped_bytes())
+    }
+
+    /// Frames of an MP3 or Ogg source so far that were made up for packets lost or broken.
+    #[getter]
+    fn concealed_frames(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.lock(py)?.concealed_frames())
     }
 
     /// The AudioFormat that goes in.
@@ -160,6 +182,22 @@ impl Transcoder {
         }
     }
 
+    /// The next bytes of a coded source: only they tell how much room they need.
+    fn decode<'py>(
+        &self,
+        py: Python<'py>,
+        core: &mut Core,
+        data: &[u8],
+        out: Option<&Bound<'py, PyAny>>,
+        input: Range<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let frames = core.output_frames_of(data);
+        let mut output = AnyOutput::new(py, self.target(), out, frames, input)?;
+        let heavy = data.len() >= limits::DECODE_BYTES;
+        let frames = output.fill(py, heavy, |out| core.process_into(data, out));
+        output.finish(py, frames.map_err(|error| raise(py, error))?)
+    }
+
     /// Room for what `bytes` more bytes can give.
     fn output<'py>(
         &self,
@@ -201,7 +239,7 @@ impl<'py> AnyOutput<'py> {
         Ok(match format.encoding {
             Encoding::PcmS16le => Self::I16(Output::new(py, out, shape, input)?),
             Encoding::PcmF32le => Self::F32(Output::new(py, out, shape, input)?),
-            Encoding::Mulaw | Encoding::Alaw => Self::U8(Output::new(py, out, shape, input)?),
+            _ => Self::U8(Output::new(py, out, shape, input)?),
         })
     }
 

@@ -1,4 +1,4 @@
-//! `WavReader`: the samples out of a WAV stream that arrives in pieces.
+//! `WavReader`: the samples out of a WAV stream that arrives in pieces; `detect`: what a stream is.
 
 use crate::buffers::Input;
 use crate::convert;
@@ -10,6 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 use voicecore::AudioFormat;
 use voicecore::container::wav::WavReader as Core;
+use voicecore::detect as core_detect;
 
 const NAME: &str = "WavReader";
 
@@ -72,9 +73,23 @@ impl WavReader {
     }
 }
 
-/// The core's format as a `voicecore.AudioFormat` of the samples alone.
+/// What the stream that begins with `head` (bytes-like) is, by its content: the AudioFormat of WAV, of Opus in Ogg
+/// or of MP3, with the rate and channels that the stream itself declares (Opus: 48000 Hz).
+///
+/// None for anything else, and while `head` is too short to tell: some kilobytes behind any ID3 tag suffice.
+#[pyfunction]
+pub fn detect<'py>(head: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let (py, input) = (head.py(), Input::get(head, "head")?);
+    let heavy = input.bytes() >= limits::WAV_BYTES;
+    let head = input.octets(heavy);
+    let found = if heavy { py.detach(|| core_detect(&head)) } else { core_detect(&head) };
+    found.map(|format| python_format(py, format)).transpose()
+}
+
+/// The core's format as a `voicecore.AudioFormat`.
 fn python_format(py: Python<'_>, format: AudioFormat) -> PyResult<Bound<'_, PyAny>> {
     static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let class = CLASS.import(py, "voicecore.audio", "AudioFormat")?;
-    class.call1((format.encoding.name(), format.sample_rate, format.channels))
+    let AudioFormat { encoding, sample_rate, channels, container } = format;
+    class.call1((encoding.name(), sample_rate, channels, container.name()))
 }

@@ -21,16 +21,30 @@ pub enum Encoding {
     Mulaw,
     /// ITU-T G.711 A-law.
     Alaw,
+    /// Signed 24-bit little-endian, three bytes. Only a source.
+    PcmS24le,
+    /// Signed 32-bit little-endian. Only a source.
+    PcmS32le,
+    /// MPEG 1, 2 or 2.5 layer III: coded, its frames follow each other. Only a source.
+    Mp3,
+    /// Opus: coded, in Ogg. Only a source.
+    Opus,
 }
 
 impl Encoding {
-    /// Bytes of one sample of one channel.
+    /// Bytes of one sample of one channel; 1 if it is coded, since its bytes are no samples.
     pub const fn sample_bytes(self) -> usize {
         match self {
             Self::PcmS16le => 2,
-            Self::PcmF32le => 4,
-            Self::Mulaw | Self::Alaw => 1,
+            Self::PcmS24le => 3,
+            Self::PcmF32le | Self::PcmS32le => 4,
+            Self::Mulaw | Self::Alaw | Self::Mp3 | Self::Opus => 1,
         }
+    }
+
+    /// Whether it has packets instead of samples.
+    pub const fn is_coded(self) -> bool {
+        matches!(self, Self::Mp3 | Self::Opus)
     }
 
     /// FFmpeg's name.
@@ -40,6 +54,10 @@ impl Encoding {
             Self::PcmF32le => "pcm_f32le",
             Self::Mulaw => "mulaw",
             Self::Alaw => "alaw",
+            Self::PcmS24le => "pcm_s24le",
+            Self::PcmS32le => "pcm_s32le",
+            Self::Mp3 => "mp3",
+            Self::Opus => "opus",
         }
     }
 }
@@ -53,9 +71,13 @@ impl std::str::FromStr for Encoding {
             "pcm_f32le" => Ok(Self::PcmF32le),
             "mulaw" => Ok(Self::Mulaw),
             "alaw" => Ok(Self::Alaw),
+            "pcm_s24le" => Ok(Self::PcmS24le),
+            "pcm_s32le" => Ok(Self::PcmS32le),
+            "mp3" => Ok(Self::Mp3),
+            "opus" => Ok(Self::Opus),
             other => Err(Error::Parameter {
                 what: "encoding",
-                expected: "pcm_s16le, pcm_f32le, mulaw or alaw",
+                expected: "pcm_s16le, pcm_s24le, pcm_s32le, pcm_f32le, mulaw, alaw, mp3 or opus",
                 got: other.to_owned(),
             }),
         }
@@ -69,6 +91,19 @@ pub enum Container {
     Raw,
     /// RIFF/WAVE, possibly repeated per chunk.
     Wav,
+    /// Ogg, possibly chained: a whole file per chunk.
+    Ogg,
+}
+
+impl Container {
+    /// Its name: the lower case of this one.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Wav => "wav",
+            Self::Ogg => "ogg",
+        }
+    }
 }
 
 impl std::str::FromStr for Container {
@@ -78,9 +113,10 @@ impl std::str::FromStr for Container {
         match name {
             "raw" => Ok(Self::Raw),
             "wav" => Ok(Self::Wav),
+            "ogg" => Ok(Self::Ogg),
             other => Err(Error::Parameter {
                 what: "container",
-                expected: "raw or wav",
+                expected: "raw, wav or ogg",
                 got: other.to_owned(),
             }),
         }
@@ -101,7 +137,7 @@ pub struct AudioFormat {
 }
 
 impl AudioFormat {
-    /// Checks the rate and the channel count.
+    /// Checks the rate, the channel count and the container: Opus is in Ogg and only Opus is, MP3 is raw.
     pub fn new(
         encoding: Encoding,
         sample_rate: u32,
@@ -110,12 +146,16 @@ impl AudioFormat {
     ) -> Result<Self> {
         check_sample_rate("sample_rate", sample_rate)?;
         check_channels(channels)?;
+        check_container(encoding, container)?;
         Ok(Self { encoding, sample_rate, channels, container })
     }
 
-    /// Bytes of one frame (one sample per channel).
+    /// Bytes of one frame (one sample per channel); 1 if it is coded.
     pub const fn frame_bytes(&self) -> usize {
-        self.encoding.sample_bytes() * self.channels
+        match self.encoding.is_coded() {
+            true => 1,
+            false => self.encoding.sample_bytes() * self.channels,
+        }
     }
 }
 
@@ -139,4 +179,17 @@ pub fn check_channels(channels: usize) -> Result<()> {
         return Ok(());
     }
     Err(Error::Parameter { what: "channels", expected: "1 to 64", got: channels.to_string() })
+}
+
+/// Refuses a container that the encoding is never in.
+fn check_container(encoding: Encoding, container: Container) -> Result<()> {
+    let (fits, expected) = match encoding {
+        Encoding::Opus => (container == Container::Ogg, "ogg for opus"),
+        Encoding::Mp3 => (container == Container::Raw, "raw for mp3"),
+        _ => (container != Container::Ogg, "raw or wav for all but opus"),
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Error::Parameter { what: "container", expected, got: container.name().to_owned() })
 }

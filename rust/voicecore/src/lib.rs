@@ -5,7 +5,9 @@
 
 pub mod audioop;
 pub mod base64;
+mod coded;
 pub mod container;
+mod detect;
 pub mod downmix;
 pub mod error;
 pub mod format;
@@ -18,5 +20,6 @@ pub mod resample;
 pub mod simd;
 pub mod transcoder;
 
+pub use detect::detect;
 pub use error::{Error, Result};
 pub use format::{AudioFormat, Container, Encoding};

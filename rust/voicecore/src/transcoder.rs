@@ -3,7 +3,8 @@
 //! It must never know a kernel's arithmetic or a vendor: it only joins the kernels, and its result is
 //! theirs, joined in this order:
 //!
-//! 1. base64 (if asked), 2. container, 3. carry of the bytes of an incomplete frame,
+//! 1. base64 (if asked), 2. container, or framing and decoder of a coded stream, 3. carry of the bytes of
+//!    an incomplete frame,
 //! 4. decode to int16, or to float32 if either end is float32,
 //! 5. downmix n -> 1, 6. resample, 7. upmix 1 -> n,
 //! 8. encode; int16 and float32 differ by the factor 32768, rounded to nearest (ties to even),
@@ -12,11 +13,13 @@
 //! If the formats are equal the samples are copied, bit by bit. Any cut of a stream gives the same
 //! samples. A header's format is the truth: the stages are rebuilt from it before any sample flows.
 
+mod coded;
 mod stages;
 
 use crate::container::Intake;
 use crate::resample::{Quality, resampled_frames};
 use crate::{AudioFormat, Container, Encoding, Error, Result, base64};
+use coded::Coded;
 use stages::Stages;
 
 /// The caller's buffer, of the sample type that the target's encoding has.
@@ -58,9 +61,8 @@ impl Samples<'_> {
         let (fits, expected) = match encoding {
             Encoding::PcmS16le => (matches!(self, Self::I16(_)), "int16 for pcm_s16le"),
             Encoding::PcmF32le => (matches!(self, Self::F32(_)), "float32 for pcm_f32le"),
-            Encoding::Mulaw | Encoding::Alaw => {
-                (matches!(self, Self::U8(_)), "uint8 for mulaw and alaw")
-            }
+            // No other encoding is a target.
+            _ => (matches!(self, Self::U8(_)), "uint8 for mulaw and alaw"),
         };
         if fits {
             return Ok(());
@@ -88,6 +90,8 @@ pub struct Transcoder {
     target: AudioFormat,
     quality: Quality,
     intake: Intake,
+    /// For a source of packets, in the place of the intake.
+    coded: Option<Box<Coded>>,
     stages: Stages,
     /// Frames of the source that went into the stages.
     fed: u64,
@@ -103,19 +107,30 @@ impl Transcoder {
     /// A `Wav` source may have headers: the first one overrules the rest of `source`, which is what bytes
     /// without a header are taken for.
     ///
+    /// A coded source is what its own headers say; the rest of `source` is a guess that is never used.
+    ///
     /// # Errors
-    /// [`Error::Unsupported`] unless the channels stay as they are or one side has one channel.
+    /// [`Error::Unsupported`] unless the channels stay as they are or one side has one channel, for a target
+    /// that is not `pcm_s16le`, `pcm_f32le`, `mulaw` or `alaw`, and for a coded source without the feature
+    /// `formats`.
     pub fn new(source: AudioFormat, target: AudioFormat, quality: Quality) -> Result<Self> {
         if target.container != Container::Raw {
-            let (what, got) = ("to a container", "wav".to_owned());
+            let (what, got) = ("to a container", target.container.name().to_owned());
             return Err(Error::Unsupported { what, expected: "raw", got });
+        }
+        use Encoding::{Alaw, Mulaw, PcmF32le, PcmS16le};
+        if !matches!(target.encoding, PcmS16le | PcmF32le | Mulaw | Alaw) {
+            let (what, got) = ("to this encoding", target.encoding.name().to_owned());
+            let expected = "pcm_s16le, pcm_f32le, mulaw or alaw";
+            return Err(Error::Unsupported { what, expected, got });
         }
         Ok(Self {
             declared: source,
             target,
             quality,
             intake: Intake::new(source),
-            stages: Stages::new(source, target, quality)?,
+            stages: Stages::new(plain(source), target, quality)?,
+            coded: Coded::new(source)?,
             fed: 0,
             failed: None,
             frames: Vec::new(),
@@ -125,7 +140,9 @@ impl Transcoder {
 
     /// What the source is taken for: as declared, until a header says otherwise.
     pub fn source(&self) -> AudioFormat {
-        AudioFormat { container: self.declared.container, ..self.stages.source() }
+        let AudioFormat { container, encoding: declared, .. } = self.declared;
+        let encoding = if self.is_coded() { declared } else { self.stages.source().encoding };
+        AudioFormat { container, encoding, ..self.stages.source() }
     }
 
     /// What comes out.
@@ -141,8 +158,12 @@ impl Transcoder {
     /// Frames that always suffice for the next [`process_into`](Self::process_into) of `in_bytes` bytes.
     ///
     /// Exact for a source without a container. While a header may still come, it is what the header that
-    /// stretches its bytes the most would need.
+    /// stretches its bytes the most would need; for a coded source, what the densest packets would, which is
+    /// thousands of times `in_bytes`: [`output_frames_of`](Self::output_frames_of) is exact.
     pub fn output_frames_max(&self, in_bytes: usize) -> usize {
+        if self.is_coded() {
+            return self.coded_frames_max(in_bytes);
+        }
         let bytes = in_bytes.saturating_add(self.intake.pending_bytes());
         match self.intake.format() {
             Some(format) => self.stages.output_frames(bytes / format.frame_bytes()),
@@ -164,6 +185,9 @@ impl Transcoder {
     /// from then on every call raises it until [`reset`](Self::reset).
     pub fn process_into(&mut self, data: &[u8], out: Samples<'_>) -> Result<usize> {
         self.check(&out)?;
+        if self.is_coded() {
+            return self.process_coded(data, out);
+        }
         let frames = data.len() / self.stages.source().frame_bytes();
         if self.intake.passes(data, frames) {
             return self.convert(data, frames, out);
@@ -191,6 +215,9 @@ impl Transcoder {
 
     /// Frames that always suffice for [`flush_into`](Self::flush_into).
     pub fn flush_frames_max(&self) -> usize {
+        if let Some(coded) = &self.coded {
+            return self.coded_tail(coded);
+        }
         self.tail_frames(self.intake.pending_bytes() / self.stages.source().frame_bytes())
     }
 
@@ -199,9 +226,13 @@ impl Transcoder {
     /// The bytes of an incomplete last frame are counted as dangling, never padded.
     ///
     /// # Errors
-    /// As [`process_into`](Self::process_into), and [`Error::Container`] if the stream ends inside a header.
+    /// As [`process_into`](Self::process_into), and [`Error::Container`] if the stream ends inside a header, or
+    /// if a coded stream had no packet.
     pub fn flush_into(&mut self, out: Samples<'_>) -> Result<usize> {
         self.check(&out)?;
+        if self.is_coded() {
+            return self.flush_coded(out);
+        }
         let mut frames = std::mem::take(&mut self.frames);
         let result = self.flush_cut(&mut frames, out);
         self.frames = frames;
@@ -210,17 +241,30 @@ impl Transcoder {
 
     /// Bytes of incomplete frames that were dropped at a header or a flush, since the construction.
     pub fn dangling_bytes(&self) -> u64 {
-        self.intake.dangling_bytes()
+        self.coded.as_ref().map_or(self.intake.dangling_bytes(), |coded| coded.dangling_bytes())
     }
 
-    /// Forgets the stream and its fault; the count of dangling bytes stays.
+    /// Bytes of a coded source that were no packet and no tag, since the construction.
+    pub fn skipped_bytes(&self) -> u64 {
+        self.coded.as_ref().map_or(0, |coded| coded.skipped_bytes())
+    }
+
+    /// Frames of a coded source that were made up for packets lost or broken, since the construction.
+    pub fn concealed_frames(&self) -> u64 {
+        self.coded.as_ref().map_or(0, |coded| coded.concealed_frames())
+    }
+
+    /// Forgets the stream and its fault; the counts stay.
     pub fn reset(&mut self) {
         self.intake.reset();
+        if let Some(coded) = &mut self.coded {
+            coded.reset(self.declared);
+        }
         self.failed = None;
         self.fed = 0;
         self.stages.reset();
         // The next stream may have no header: it is again what was declared. That was built before, so it can be.
-        if let Ok(Some(stages)) = self.rebuilt(Some(self.declared)) {
+        if let Ok(Some(stages)) = self.rebuilt(Some(plain(self.declared))) {
             self.stages = stages;
         }
     }
@@ -300,4 +344,9 @@ impl Transcoder {
         let late = total(self.fed.saturating_add(late as u64)).saturating_sub(total(self.fed));
         usize::try_from(late).unwrap_or(usize::MAX).saturating_add(self.stages.flush_frames())
     }
+}
+
+/// What the stages are given of this source.
+fn plain(source: AudioFormat) -> AudioFormat {
+    if source.encoding.is_coded() { crate::coded::decoded(source) } else { source }
 }

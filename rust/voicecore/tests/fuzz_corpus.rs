@@ -49,3 +49,15 @@ fn transcoder() {
 fn wav() {
     replay("wav", oracles::wav::check);
 }
+
+#[test]
+#[cfg(feature = "formats")]
+fn mp3() {
+    replay("mp3", oracles::coded::mp3);
+}
+
+#[test]
+#[cfg(feature = "formats")]
+fn ogg() {
+    replay("ogg", oracles::coded::ogg);
+}

@@ -6,7 +6,7 @@ use voicecore::resample::{Quality, Resampler, resampled_frames};
 use voicecore::transcoder::{Samples, Transcoder};
 use voicecore::{AudioFormat, Container, Encoding, Error, Result, downmix, g711};
 
-use Encoding::{Alaw, Mulaw, PcmF32le, PcmS16le};
+use Encoding::{Alaw, Mulaw, PcmF32le, PcmS16le, PcmS24le, PcmS32le};
 
 fn raw(encoding: Encoding, sample_rate: u32, channels: usize) -> AudioFormat {
     AudioFormat::new(encoding, sample_rate, channels, Container::Raw).unwrap()
@@ -29,7 +29,7 @@ impl Audio {
         match encoding {
             PcmS16le => Self::I16(vec![]),
             PcmF32le => Self::F32(vec![]),
-            Mulaw | Alaw => Self::U8(vec![]),
+            _ => Self::U8(vec![]),
         }
     }
 
@@ -105,7 +105,7 @@ fn decode(encoding: Encoding, bytes: &[u8]) -> Vec<i16> {
         }
         Mulaw => g711::decode_mulaw_into(bytes, &mut ints).unwrap(),
         Alaw => g711::decode_alaw_into(bytes, &mut ints).unwrap(),
-        PcmF32le => panic!("not an integer encoding"),
+        _ => panic!("not an encoding of int16"),
     };
     ints
 }
@@ -123,7 +123,7 @@ fn encode(encoding: Encoding, ints: Vec<i16>) -> Audio {
         Mulaw => g711::encode_mulaw_into(&ints, &mut codes).unwrap(),
         Alaw => g711::encode_alaw_into(&ints, &mut codes).unwrap(),
         PcmS16le => return Audio::I16(ints),
-        PcmF32le => panic!("not an integer encoding"),
+        _ => panic!("not an encoding of int16"),
     };
     Audio::U8(codes)
 }
@@ -198,7 +198,7 @@ fn noise(format: AudioFormat, frames: usize) -> Vec<u8> {
         .flat_map(|_| match format.encoding {
             PcmF32le => (next() as i32 as f32 / 1.9e9).to_le_bytes().to_vec(),
             PcmS16le => (next() as i16).to_le_bytes().to_vec(),
-            Mulaw | Alaw => vec![next() as u8],
+            _ => vec![next() as u8],
         })
         .collect()
 }
@@ -387,6 +387,49 @@ fn base64_is_the_same_as_its_bytes() {
     assert!(audio == run_ok(source, target, &bytes));
 }
 
+/// 24 and 32 bits go through float32, bare or as a header says.
+#[test]
+fn wide_integers() {
+    let ints = [0, 1, -1, 0x1234_5678, -0x1234_5678, i32::MAX, i32::MIN, 0x7fff_8000, 0x8000];
+    for (encoding, cut) in [(PcmS24le, 1), (PcmS32le, 0)] {
+        let bytes: Vec<u8> =
+            ints.iter().flat_map(|int| int.to_le_bytes()[cut..].to_vec()).collect();
+        let source = raw(encoding, 16_000, 1);
+        let expected = ints.map(|int| {
+            let known = int >> (8 * cut) << (8 * cut);
+            (f64::from(known) / f64::from(1u32 << 31)) as f32
+        });
+        let floats = run_ok(source, raw(PcmF32le, 16_000, 1), &bytes);
+        assert_eq!(floats, Audio::F32(expected.map(f32::to_bits).to_vec()));
+        let rounded = expected.map(|float| {
+            (f64::from(float) * 32768.0).round_ties_even().clamp(-32768.0, 32767.0) as i16
+        });
+        let headed = [&header(source, bytes.len() as u32)[..], &bytes].concat();
+        let declared = wav(raw(PcmS16le, 8_000, 1));
+        assert_eq!(
+            run_ok(declared, raw(PcmS16le, 16_000, 1), &headed),
+            Audio::I16(rounded.to_vec())
+        );
+    }
+}
+
+#[test]
+fn targets_that_are_sources_only() {
+    for encoding in [PcmS24le, PcmS32le] {
+        let target = raw(encoding, 8_000, 1);
+        let error = Transcoder::new(raw(PcmS16le, 8_000, 1), target, Quality::Voice).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { what: "to this encoding", .. }), "{error}");
+    }
+}
+
+#[test]
+#[cfg(not(feature = "formats"))]
+fn coded_sources_need_the_feature() {
+    let mp3 = AudioFormat::new(Encoding::Mp3, 24_000, 1, Container::Raw).unwrap();
+    let error = Transcoder::new(mp3, raw(PcmS16le, 24_000, 1), Quality::Voice).unwrap_err();
+    assert!(error.to_string().contains("feature `formats`"), "{error}");
+}
+
 // WAV.
 
 fn header(format: AudioFormat, size: u32) -> Vec<u8> {
@@ -395,6 +438,9 @@ fn header(format: AudioFormat, size: u32) -> Vec<u8> {
         PcmF32le => (3, 4),
         Alaw => (6, 1),
         Mulaw => (7, 1),
+        PcmS24le => (1, 3),
+        PcmS32le => (1, 4),
+        other => panic!("{} is in no WAV", other.name()),
     };
     let block = width * format.channels as u16;
     [

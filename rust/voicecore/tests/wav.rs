@@ -258,9 +258,8 @@ fn unsupported_samples_are_named() {
     strange_guid[39] = 0;
     for (fmt, named) in [
         (fmt(1, 8, wanted), "8-bit PCM"),
-        (fmt(1, 24, wanted), "24-bit PCM"),
-        (fmt(1, 32, wanted), "32-bit PCM"),
-        (extensible(1, 24, wanted), "24-bit PCM"),
+        (fmt(1, 20, wanted), "20-bit PCM"),
+        (extensible(1, 12, wanted), "12-bit PCM"),
         (fmt(3, 64, wanted), "64-bit float"),
         (fmt(7, 16, wanted), "16-bit mu-law"),
         (fmt(2, 4, wanted), "format tag 0x0002"),

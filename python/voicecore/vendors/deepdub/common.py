@@ -5,15 +5,22 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 from typing import Any, ClassVar
 
-from voicecore.audio import AudioFormat
-from voicecore.errors import ConfigurationError, InvalidRequestError, QuotaError, RateLimitError
+from voicecore.audio import AudioFormat, Container, Encoding
+from voicecore.errors import InvalidRequestError, QuotaError, RateLimitError
 from voicecore.protocol import Dialect
 from voicecore.secret import Secret
 
 SAMPLE_RATES = (8000, 16000, 22050, 24000, 32000, 36000, 44100, 48000)
-FORMATS = ("wav", "s16le", "mulaw", "mp3", "opus")
+WIRE: Mapping[str, tuple[Encoding, Container]] = {
+    "wav": ("pcm_s16le", "wav"),
+    "s16le": ("pcm_s16le", "raw"),
+    "mulaw": ("mulaw", "raw"),
+    "mp3": ("mp3", "raw"),
+    "opus": ("opus", "ogg"),  # the container is not documented; what else it were, the bytes would say
+}
 NATIVE_RATE = 48_000
 MULAW_RATE = 8_000
 WAV_HEADER_BYTES = 68
@@ -54,15 +61,9 @@ class Deepdub(Dialect):
         return replace(options, format=kind, sample_rate=rate)
 
     def wire_format(self, options: Any) -> AudioFormat:
-        match options.format or "wav":
-            case "mulaw":
-                return AudioFormat("mulaw", options.sample_rate or MULAW_RATE)
-            case "s16le":
-                return AudioFormat("pcm_s16le", options.sample_rate or NATIVE_RATE)
-            case "wav":
-                return AudioFormat("pcm_s16le", options.sample_rate or NATIVE_RATE, container="wav")
-            case other:
-                raise ConfigurationError(f"format: expected wav, s16le or mulaw, got {other!r}: not decoded yet")
+        encoding, container = WIRE[options.format or "wav"]
+        native = MULAW_RATE if encoding == "mulaw" else NATIVE_RATE
+        return AudioFormat(encoding, options.sample_rate or native, container=container)
 
     def package(self, samples: bytes, wire: AudioFormat, index: int) -> bytes:
         return wav_header(wire.sample_rate, len(samples)) + samples if wire.container == "wav" else samples
@@ -73,6 +74,11 @@ class Deepdub(Dialect):
     def _framed(self, message: str) -> str | bytes:
         """SERVER: an audio message in the frame that was chosen for it."""
         return message.encode() if self._binary_frames else message
+
+
+def formats_for(options: type[Any]) -> dict[str, Any]:
+    """Every format at every rate, as these options ask for it."""
+    return {f"{kind} {rate}": options(format=kind, sample_rate=rate) for kind, rate in product(WIRE, SAMPLE_RATES)}
 
 
 def wav_header(sample_rate: int, data_bytes: int) -> bytes:

@@ -33,7 +33,7 @@ from voicecore.events import (
     VoiceClassified,
 )
 from voicecore.protocol import Fault, Role, SessionState, dump_json, parse_json
-from voicecore.vendors.deepdub.common import FORMATS, SAMPLE_RATES, Deepdub
+from voicecore.vendors.deepdub.common import SAMPLE_RATES, WIRE, Deepdub, formats_for
 from voicecore.vendors.options import (
     expect_one_of,
     expect_range,
@@ -92,7 +92,7 @@ class DeepdubOptions:
     def __post_init__(self) -> None:
         expect_text("model", self.model, 200)
         expect_text("locale", self.locale, 200)
-        expect_one_of("format", self.format, FORMATS)
+        expect_one_of("format", self.format, tuple(WIRE))
         expect_one_of("sampleRate", self.sample_rate, SAMPLE_RATES)
         expect_range("tempo", self.tempo, 0, 2)
         expect_range("targetDuration", self.target_duration, 0, 24 * 3600)
@@ -139,6 +139,7 @@ class DeepdubOpen(Deepdub):
     name = "deepdub-open"
     default_url = "wss://wsapi.deepdub.ai/open"
     options = DeepdubOptions
+    offers: ClassVar = formats_for(DeepdubOptions)
     max_text = MAX_TEXT
     refuses_by_http = True
     initial = SessionState.READY

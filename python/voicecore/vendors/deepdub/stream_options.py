@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from voicecore.errors import ConfigurationError
-from voicecore.vendors.deepdub.common import FORMATS, NATIVE_RATE, SAMPLE_RATES
+from voicecore.vendors.deepdub.common import NATIVE_RATE, SAMPLE_RATES, WIRE
 from voicecore.vendors.options import expect_one_of, expect_range, expect_text, expect_type
 
 MAX_PROMPT_BYTES = 2**20
@@ -47,7 +47,7 @@ class DeepdubStreamOptions:
         expect_type("voicePrompt", self.voice_prompt, bytes)
         if self.voice_prompt is not None:
             _check_prompt(self.voice_prompt)
-        expect_one_of("format", self.format, FORMATS)
+        expect_one_of("format", self.format, tuple(WIRE))
         expect_one_of("sampleRate", self.sample_rate, SAMPLE_RATES)
         expect_one_of("targetGender", self.target_gender, ("male", "female"))
         expect_range("firstAudioTimeout", self.first_audio_timeout, 0, 60_000)

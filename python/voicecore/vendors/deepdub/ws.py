@@ -50,12 +50,11 @@ from voicecore.events import (
     Unknown,
 )
 from voicecore.protocol import ContextGrace, ContextState, ContextTable, Role, SessionState, dump_json, parse_json
-from voicecore.vendors.deepdub.common import Deepdub
+from voicecore.vendors.deepdub.common import WIRE, Deepdub, formats_for
 from voicecore.vendors.deepdub.stream_options import FIELDS, DeepdubStreamOptions, segments
 from voicecore.vendors.options import expect_type, without_unset
 
 FINAL_GRACE = 1.0  # seconds of silence after `isFinished` that the vendor's own plugin takes for the end of a turn
-STREAMED_FORMATS = ("wav", "s16le", "mulaw")
 MODEL_PREFIX = "dd-"  # of every model that the vendor names; the emulator knows no other
 MAX_TEXT = 1_000_000  # characters of one context; the vendor documents no limit
 BAD_MESSAGE = "Invalid message format"
@@ -106,6 +105,7 @@ class DeepdubWs(Deepdub):
     name = "deepdub-ws"
     default_url = "wss://wss.deepdub.ai/ws"
     options = DeepdubStreamOptions
+    offers: ClassVar = formats_for(DeepdubStreamOptions)
     max_text = MAX_TEXT
     max_contexts = 1
     streams_text = True
@@ -283,7 +283,7 @@ def _request(message: Mapping[str, Any]) -> Event:
 def _configuration(fields: dict[str, Any]) -> Event:
     """Fields that nobody knows are ignored: older clients send several. So is an unknown format: it means `wav`."""
     known = {field: fields[wire] for wire, field in FIELDS.items() if wire in fields}
-    known["format"] = known["format"] if known.get("format") in STREAMED_FORMATS else "wav"
+    known["format"] = known["format"] if known.get("format") in tuple(WIRE) else "wav"
     try:
         if not fields.get("model"):
             raise ConfigurationError(NO_MODEL)

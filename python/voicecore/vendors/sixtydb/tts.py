@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from voicecore.audio import AudioFormat
+from voicecore.audio import AudioFormat, Container, Encoding
 from voicecore.codec import AudioMessageScanner
 from voicecore.errors import (
     Base64Error,
@@ -43,10 +43,17 @@ from voicecore.events import (
     ServerEvent,
     Unknown,
 )
-from voicecore.protocol import STREAMED_TEXT_CONTEXT, Fault, Role, SessionState, dump_json, parse_json
+from voicecore.protocol import STREAMED_TEXT_CONTEXT, Coding, Fault, Role, SessionState, dump_json, parse_json
 from voicecore.vendors.options import expect_one_of, expect_range, expect_text, expect_type, without_unset
 from voicecore.vendors.sixtydb.socket import GREETING, SixtydbSocket, connecting_of, object_of, text_of
 
+WIRE: Mapping[str, tuple[Encoding, Container]] = {
+    "LINEAR16": ("pcm_s16le", "raw"),
+    "PCM": ("pcm_s16le", "raw"),
+    "MULAW": ("mulaw", "raw"),
+    "ULAW": ("mulaw", "raw"),
+    "OGG_OPUS": ("opus", "ogg"),
+}
 _PCM_RATES = (8000, 16000, 24000, 48000)
 SAMPLE_RATES = {"LINEAR16": _PCM_RATES, "PCM": _PCM_RATES, "MULAW": (8000,), "ULAW": (8000,), "OGG_OPUS": (24000,)}
 DEFAULT_VOICE = "fbb75ed2-975a-40c7-9e06-38e30524a9a1"  # of every example in the vendor's pages
@@ -91,6 +98,11 @@ class SixtydbTts(SixtydbSocket):
     default_url = "wss://api.60db.ai/ws/tts"
     url_variable = "SIXTY_DB_TTS_URL"
     options = SixtydbTtsOptions
+    offers: ClassVar = {
+        f"{kind} {rate}": SixtydbTtsOptions(kind, rate)  # type: ignore[arg-type] # a key of the table
+        for kind, rates in SAMPLE_RATES.items()
+        for rate in rates
+    }
     max_text = MAX_TEXT
     max_requests = MAX_REQUESTS
     streams_text = True
@@ -143,15 +155,15 @@ class SixtydbTts(SixtydbSocket):
         return replace(options, encoding=encoding, sample_rate=rate)
 
     def wire_format(self, options: SixtydbTtsOptions) -> AudioFormat:
-        match options.encoding or "LINEAR16":
-            case "LINEAR16" | "PCM":
-                return AudioFormat("pcm_s16le", options.sample_rate or DEFAULT_RATE)
-            case "MULAW" | "ULAW":
-                return AudioFormat("mulaw", 8000)
-            case other:
-                raise ConfigurationError(
-                    f"encoding: expected LINEAR16, PCM, MULAW or ULAW, got {other!r}: not decoded yet"
-                )
+        kind = options.encoding or "LINEAR16"
+        encoding, container = WIRE[kind]
+        rates = SAMPLE_RATES[kind]
+        default = DEFAULT_RATE if DEFAULT_RATE in rates else rates[0]
+        return AudioFormat(encoding, options.sample_rate or default, container=container)
+
+    def coding(self, options: SixtydbTtsOptions) -> Coding:
+        """Each chunk is a whole Ogg file."""
+        return Coding(32_000, "files")
 
     def decode(self, payload: bytes, *, text: bool, role: Role) -> Event:
         if role is Role.SERVER:

@@ -39,6 +39,7 @@ from voicecore.events import (
 )
 from voicecore.protocol import (
     WHOLE_TEXT_CONTEXT,
+    Coding,
     ContextState,
     Dialect,
     Fault,
@@ -74,12 +75,17 @@ MAX_ID = 200
 GRACE_SECONDS = 2.0  # the vendor's own clients work without `ready`, so it may not come
 CONNECTION = "unknown"  # the requestId of an error that is about no request
 
-_WIRE: dict[str, AudioFormat] = {
+_WIRE: dict[OutputFormat, AudioFormat] = {
     "PCM_22050_16": AudioFormat("pcm_s16le", 22_050),
     "WAV_22050_16": AudioFormat("pcm_s16le", 22_050, container="wav"),
     "WAV_22050_32": AudioFormat("pcm_f32le", 22_050, container="wav"),  # its header decides: float is a guess
     "ULAW_8000_8": AudioFormat("mulaw", 8_000),
+    "MP3_22050_32": AudioFormat("mp3", 22_050),
+    "MP3_22050_64": AudioFormat("mp3", 22_050),
+    "MP3_22050_128": AudioFormat("mp3", 22_050),
+    "OGG_22050_16": AudioFormat("opus", 22_050, container="ogg"),  # the codec is not documented: Opus is a guess
 }
+_BIT_RATES = {"MP3_22050_32": 32_000, "MP3_22050_64": 64_000, "MP3_22050_128": 128_000, "OGG_22050_16": 32_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,7 @@ class UpliftSpeech(Dialect):
     key_variable = "UPLIFTAI_API_KEY"
     url_variable = "UPLIFTAI_URL"
     options = UpliftOptions
+    offers: ClassVar = {kind: UpliftOptions(kind) for kind in FORMATS}
     max_text = MAX_TEXT
     silent_cancel = True
     unique_ids = True
@@ -158,10 +165,12 @@ class UpliftSpeech(Dialect):
         return replace(options, format=options.format or ("ULAW_8000_8" if telephony else DEFAULT_FORMAT))
 
     def wire_format(self, options: UpliftOptions) -> AudioFormat:
-        kind = options.format or DEFAULT_FORMAT
-        if kind not in _WIRE:
-            raise ConfigurationError(f"outputFormat: expected one of {', '.join(_WIRE)}, got {kind!r}: not decoded yet")
-        return _WIRE[kind]
+        return _WIRE[options.format or DEFAULT_FORMAT]
+
+    def coding(self, options: UpliftOptions) -> Coding:
+        """One stream over all chunks."""
+        bit_rate = _BIT_RATES.get(options.format or DEFAULT_FORMAT)
+        return Coding(bit_rate) if bit_rate else Coding()
 
     def manner(self, options: UpliftOptions) -> tuple[str, float]:
         return "en-US", options.speed or 1.0

@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import struct
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, ClassVar, Literal
 
-from voicecore.audio import AudioFormat
+from voicecore.audio import AudioFormat, Encoding
 from voicecore.codec import AudioMessageScanner, decode_base64
 from voicecore.errors import (
     AuthError,
@@ -41,6 +42,7 @@ from voicecore.events import (
 )
 from voicecore.protocol import (
     WHOLE_TEXT_CONTEXT,
+    Coding,
     ContextState,
     Dialect,
     Role,
@@ -70,6 +72,10 @@ CONTAINERS: Mapping[str, tuple[str, ...]] = {
 }
 CONTAINER_OF = {"linear_pcm": "wav", "oggopus": "ogg", "pcm_mulaw": "mulaw", "pcm_alaw": "alaw"}  # where none is chosen
 LAWS = ("mulaw", "alaw")
+WIDTHS: Mapping[int, Encoding] = {2: "pcm_s16le", 3: "pcm_s24le", 4: "pcm_s32le"}
+CODED_CHANNELS = 2  # at most, of MP3, and of Opus without a mapping that the vendor does not document
+DEFAULT_BITRATE = "64k"  # the vendor documents none
+OPUS_BIT_RATE = 32_000
 DEFAULT_VOICES = {"timbre-v2.5": "Pranav", "timbre-v3.0": "Avinash", "vachana-voice-v1": "Sia"}
 WITH_AUDIO = ("audio", "complete")
 WAV_HEADER_BYTES = 44
@@ -138,6 +144,22 @@ class VachanaTtsOptions:
             raise ConfigurationError(f"sample_rate: expected {LAW_RATE} for {self.container}, got {self.sample_rate}")
 
 
+def _offers() -> Iterator[tuple[str, VachanaTtsOptions]]:
+    """Every container with every encoding that it can hold, at every rate; other widths and bit rates at one."""
+    for container, encodings in CONTAINERS.items():
+        rates = (LAW_RATE,) if container in LAWS else SAMPLE_RATES
+        for encoding, rate in product(encodings, rates):
+            yield f"{container} {encoding} {rate}", _asking(container, encoding, rate)
+    for container, width in product(("wav", "raw"), (3, 4)):
+        yield f"{container} linear_pcm {NATIVE_RATE} {width}", _asking(container, "linear_pcm", sample_width=width)
+    for bitrate in BITRATES:
+        yield f"mp3 linear_pcm {NATIVE_RATE} {bitrate}", _asking("mp3", "linear_pcm", bitrate=bitrate)
+
+
+def _asking(container: Any, encoding: Any, rate: int = NATIVE_RATE, **more: Any) -> VachanaTtsOptions:
+    return VachanaTtsOptions(container=container, encoding=encoding, sample_rate=rate, **more)
+
+
 _AUDIO_CONFIG = ("sample_rate", "encoding", "num_channels", "sample_width", "container")
 _CONTEXT: dict[type[Event], ContextState] = {
     Audio: ContextState.SPEAKING,
@@ -161,6 +183,7 @@ class VachanaTts(Dialect):
     key_variable = "VACHANA_API_KEY"
     url_variable = "VACHANA_TTS_URL"
     options = VachanaTtsOptions
+    offers: ClassVar = dict(_offers())
     max_text = MAX_TEXT
     max_contexts = 1
     drops_on_cancel = True
@@ -226,11 +249,24 @@ class VachanaTts(Dialect):
             case "mulaw" | "alaw" as law, _:
                 return AudioFormat(law, rate, channels)
             case "wav" | "raw" as container, "linear_pcm":
-                if chosen.sample_width != 2:
-                    raise ConfigurationError(f"sample_width: expected 2, got {chosen.sample_width}: not decoded yet")
-                return AudioFormat("pcm_s16le", rate, channels, container)
-        got = f"{chosen.container} with {chosen.encoding}"
-        raise ConfigurationError(f"container: expected wav, raw, mulaw or alaw, got {got}: not decoded yet")
+                if chosen.sample_width not in WIDTHS:
+                    raise ConfigurationError(
+                        f"sample_width: expected 2, 3 or 4, got {chosen.sample_width}: not decoded"
+                    )
+                return AudioFormat(WIDTHS[chosen.sample_width], rate, channels, container)
+        if channels > CODED_CHANNELS:
+            raise ConfigurationError(f"num_channels: expected 1 or 2 in {chosen.container}, got {channels}")
+        return (
+            AudioFormat("mp3", rate, channels)
+            if chosen.container == "mp3"
+            else AudioFormat("opus", rate, channels, "ogg")
+        )
+
+    def coding(self, options: VachanaTtsOptions) -> Coding:
+        """MP3 is one stream; Ogg comes as one chunk with the whole file."""
+        if self.wire_format(options).encoding == "opus":
+            return Coding(OPUS_BIT_RATE, "whole")
+        return Coding(1000 * int((options.bitrate or DEFAULT_BITRATE).removesuffix("k")))
 
     def decode(self, payload: bytes, *, text: bool, role: Role) -> Event:
         if role is Role.SERVER:
@@ -293,7 +329,8 @@ class VachanaTts(Dialect):
 
 def wav_header(wire: AudioFormat, data_bytes: int) -> bytes:
     """A plain header of 44 bytes."""
-    sizes = struct.pack("<HIIHH", wire.channels, wire.sample_rate, wire.byte_rate, wire.frame_bytes, 16)
+    bits = 8 * wire.frame_bytes // wire.channels
+    sizes = struct.pack("<HIIHH", wire.channels, wire.sample_rate, wire.byte_rate, wire.frame_bytes, bits)
     whole = min(WAV_HEADER_BYTES - 8 + data_bytes, UNKNOWN_SIZE)
     return (
         struct.pack("<4sI8sIH", b"RIFF", whole, b"WAVEfmt ", 16, 1) + sizes + struct.pack("<4sI", b"data", data_bytes)

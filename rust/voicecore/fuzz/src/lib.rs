@@ -5,6 +5,8 @@
 
 pub mod base64;
 pub mod codecs;
+#[cfg(feature = "formats")]
+pub mod coded;
 pub mod json_audio;
 pub mod resampler;
 pub mod transcoder;
@@ -27,6 +29,13 @@ fn at_each_level<T>(mut run: impl FnMut() -> T) -> Vec<T> {
     let results = results.collect();
     simd::force_level(None);
     results
+}
+
+/// Runs while nobody changes the level.
+#[cfg(feature = "formats")]
+fn at_one_level(run: impl FnOnce()) {
+    let _guard = LEVEL.lock().unwrap_or_else(PoisonError::into_inner);
+    run();
 }
 
 /// What `run` gives at every level, which must be the same.

@@ -13,7 +13,7 @@ const ENCODINGS: [Encoding; 4] =
 
 /// Samples of any target, bit by bit.
 #[derive(Debug, Clone, PartialEq)]
-enum Audio {
+pub(super) enum Audio {
     I16(Vec<i16>),
     F32(Vec<u32>),
     U8(Vec<u8>),
@@ -24,11 +24,11 @@ impl Audio {
         match encoding {
             Encoding::PcmS16le => Self::I16(vec![]),
             Encoding::PcmF32le => Self::F32(vec![]),
-            Encoding::Mulaw | Encoding::Alaw => Self::U8(vec![]),
+            _ => Self::U8(vec![]),
         }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Self::I16(all) => all.len(),
             Self::F32(all) => all.len(),
@@ -66,14 +66,14 @@ impl Audio {
 }
 
 #[derive(Debug, PartialEq)]
-struct Outcome {
-    audio: Audio,
-    end: Result<()>,
-    source: AudioFormat,
+pub(super) struct Outcome {
+    pub audio: Audio,
+    pub end: Result<()>,
+    pub source: AudioFormat,
 }
 
 /// Everything that a stream gives, up to its fault if it has one.
-fn run<'c>(
+pub(super) fn run<'c>(
     transcoder: &mut Transcoder,
     chunks: impl IntoIterator<Item = &'c [u8]>,
     base64: bool,
@@ -82,7 +82,7 @@ fn run<'c>(
     let mut audio = Audio::empty(target.encoding);
     let mut fault = Ok(());
     for chunk in chunks {
-        let frames = transcoder.output_frames_max(chunk.len());
+        let frames = transcoder.output_frames_of(chunk);
         fault = audio.take(frames, target.channels, |out| match base64 {
             true => transcoder.process_base64_into(STANDARD.encode(chunk).as_bytes(), out),
             false => transcoder.process_into(chunk, out),
@@ -166,7 +166,7 @@ fn by_definition(source: AudioFormat, target: AudioFormat, stream: &[u8], outcom
         let copy = match source.encoding {
             Encoding::PcmS16le => Audio::I16(super::ints(stream)),
             Encoding::PcmF32le => Audio::F32(super::floats(stream).into_iter().map(bits).collect()),
-            Encoding::Mulaw | Encoding::Alaw => Audio::U8(stream.to_vec()),
+            _ => Audio::U8(stream.to_vec()),
         };
         assert_eq!(outcome.audio, copy);
     }

@@ -24,7 +24,7 @@ pub(crate) struct Intake {
 impl Intake {
     pub(crate) fn new(declared: AudioFormat) -> Self {
         let wav = match declared.container {
-            Container::Raw => None,
+            Container::Raw | Container::Ogg => None,
             Container::Wav => Some(WavReader::new(Some(declared))),
         };
         Self { declared, wav, carry: [0; FRAME_MAX], carry_len: 0, dangling: 0 }

@@ -112,6 +112,8 @@ const GUID_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9
 fn parse_encoding(tag: u16, bits: u16, guid: Option<&[u8]>) -> Result<Encoding> {
     match (tag, bits) {
         (PCM, 16) => Ok(Encoding::PcmS16le),
+        (PCM, 24) => Ok(Encoding::PcmS24le),
+        (PCM, 32) => Ok(Encoding::PcmS32le),
         (FLOAT, 32) => Ok(Encoding::PcmF32le),
         (ALAW, 8) => Ok(Encoding::Alaw),
         (MULAW, 8) => Ok(Encoding::Mulaw),
@@ -134,7 +136,7 @@ fn parse_encoding(tag: u16, bits: u16, guid: Option<&[u8]>) -> Result<Encoding> 
 }
 
 fn unsupported(got: String) -> Result<Encoding> {
-    let expected = "16-bit PCM, 32-bit float, 8-bit mu-law or 8-bit A-law";
+    let expected = "16, 24 or 32-bit PCM, 32-bit float, 8-bit mu-law or 8-bit A-law";
     Err(Error::Unsupported { what: "wav samples", expected, got })
 }
 

@@ -71,7 +71,9 @@ impl Stages {
             Ordering::Greater => Stage::Downmix,
             Ordering::Equal => Stage::Decode,
         };
-        let float = [source, target].iter().any(|end| end.encoding == Encoding::PcmF32le);
+        let float = [source, target].iter().any(|end| {
+            matches!(end.encoding, Encoding::PcmF32le | Encoding::PcmS24le | Encoding::PcmS32le)
+        });
         let path = match float {
             _ if source == target => Path::Copy,
             true => Path::Floats(Line::new(last)),
@@ -294,11 +296,8 @@ impl Domain for i16 {
     ) -> Result<usize> {
         match encoding {
             Encoding::Mulaw | Encoding::Alaw => decode_g711(encoding, bytes, out),
-            Encoding::PcmS16le => Ok(each(bytes.as_chunks().0, out, i16::from_le_bytes)),
-            // For completeness: a float32 end makes the chain compute in float32.
-            Encoding::PcmF32le => {
-                Ok(each(bytes.as_chunks().0, out, |float| to_int(f32::from_le_bytes(float))))
-            }
+            // Any other encoding makes the chain compute in float32.
+            _ => Ok(each(bytes.as_chunks().0, out, i16::from_le_bytes)),
         }
     }
 
@@ -343,7 +342,8 @@ impl Domain for f32 {
         out: &mut [f32],
     ) -> Result<usize> {
         match encoding {
-            Encoding::PcmF32le => Ok(each(bytes.as_chunks().0, out, f32::from_le_bytes)),
+            Encoding::PcmS24le => Ok(each(bytes.as_chunks().0, out, from_24)),
+            Encoding::PcmS32le => Ok(each(bytes.as_chunks().0, out, from_32)),
             Encoding::PcmS16le => {
                 Ok(each(bytes.as_chunks().0, out, |int| to_float(i16::from_le_bytes(int))))
             }
@@ -352,6 +352,8 @@ impl Domain for f32 {
                 decode_g711(encoding, bytes, ints)?;
                 Ok(each(ints, out, to_float))
             }
+            // A coded stream is float32 when it gets here.
+            _ => Ok(each(bytes.as_chunks().0, out, f32::from_le_bytes)),
         }
     }
 
@@ -420,6 +422,16 @@ fn each<A: Copy, B>(from: &[A], to: &mut [B], convert: impl Fn(A) -> B) -> usize
 
 fn to_float(int: i16) -> f32 {
     f32::from(int) / FULL_SCALE
+}
+
+/// Exact.
+fn from_24([low, mid, high]: [u8; 3]) -> f32 {
+    from_32([0, low, mid, high])
+}
+
+/// Rounds to the 24 bits that a float has.
+fn from_32(bytes: [u8; 4]) -> f32 {
+    i32::from_le_bytes(bytes) as f32 / (FULL_SCALE * 65_536.0)
 }
 
 /// To nearest, ties to even, as the resampler rounds; saturates and makes NaN 0.

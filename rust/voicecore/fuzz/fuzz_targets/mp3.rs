@@ -1,0 +1,4 @@
+//! See the oracle of the same name in `coded`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| voicecore_fuzz::coded::mp3(data));
