@@ -43,8 +43,8 @@ lint: $(STAMPS)/wheel
 
 types: $(STAMPS)/wheel $(STAMPS)/livekit $(STAMPS)/pipecat
 	$(BIN)/mypy
-	MYPYPATH=python:$(PLUGIN) $(LIVEKIT)/mypy --explicit-package-bases -p voicecore.integrations.livekit -p livekit.plugins._60db
-	MYPYPATH=python $(PIPECAT)/mypy --explicit-package-bases -p voicecore.integrations.pipecat
+	MYPYPATH=python:$(PLUGIN) $(LIVEKIT)/mypy --explicit-package-bases python/voicecore/integrations/livekit/*.py $(PLUGIN)/livekit/plugins/_60db/*.py
+	MYPYPATH=python $(PIPECAT)/mypy --explicit-package-bases python/voicecore/integrations/*.py python/voicecore/integrations/pipecat/*.py
 	$(BIN)/python -m mypy.stubtest voicecore._core
 
 bench: $(STAMPS)/wheel

@@ -26,7 +26,10 @@ def run_emulator(*flags: str, **environment: str) -> Iterator[Urls]:
 
 
 class Proxy:
-    """Passes everything on to one server. `opened`: connections so far; `answered`: bytes that the server sent."""
+    """Passes everything on to one server.
+
+    `opened`: connections so far; `open`: those that still are; `answered`: bytes that the server sent.
+    """
 
     def __init__(self, url: str) -> None:
         self._target = urlsplit(url)
@@ -35,6 +38,10 @@ class Proxy:
         self.opened = 0
         self.answered = 0
         self.url = ""
+
+    @property
+    def open(self) -> int:
+        return len(self._running)
 
     def cut(self) -> None:
         """Breaks every connection."""

@@ -107,9 +107,9 @@ async def test_a_reply_that_is_left_leaves_nothing():
 @pytest.mark.parametrize(
     ("flags", "status", "attempts"),
     [
-        (("--llm-fault", "rate-limit"), 429, 3),
-        (("--llm-fault", "unavailable"), 503, 3),
-        (("--llm-fault", "server-error"), 503, 3),
+        (("--fault", "http=429"), 429, 3),
+        (("--fault", "http=503"), 503, 3),
+        (("--fault", "http=500"), 503, 3),
         (("--no-credit",), 402, 1),
     ],
 )
@@ -136,7 +136,7 @@ async def test_a_refused_key_is_not_tried_again(urls):
 
 async def test_nothing_is_asked_again_after_the_first_word():
     heard = []
-    with run_emulator("--llm-fault", "truncated") as faulty:
+    with run_emulator("--fault", "drop@2") as faulty:
         async with run_proxy(faulty["60db-llm"]) as proxy, LLM(api_key="k", ws_url=proxy.url) as model:
             with pytest.raises(APIConnectionError):
                 async with model.chat(chat_ctx=chat_about("one two three four"), conn_options=QUICK) as stream:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from livekit.plugins._60db import TTS
 from talk import ONCE, QUICK, samples_of, streamed
 
 from voicecore import AudioFormat, aio
+from voicecore.integrations.livekit import sessions
 
 FIRST, SECOND = "Your appointment is on Monday. ", "Please bring your papers with you."
 
@@ -32,8 +36,16 @@ async def test_one_shot_is_every_sample(urls, rate):
         events = [event async for event in speaker.synthesize(FIRST)]
     assert np.array_equal(samples_of(events), await directly(urls["60db-tts"], FIRST, rate))
     assert {(event.frame.sample_rate, event.frame.num_channels) for event in events} == {(rate, 1)}
-    assert max(event.frame.duration for event in events) <= 0.25
+    assert max(event.frame.duration for event in events) <= 1.01
     assert [event.is_final for event in events] == [False] * (len(events) - 1) + [True]
+
+
+@pytest.mark.parametrize("encoding", ["MULAW", "ogg_opus"])
+async def test_other_encodings_come_as_samples(urls, encoding):
+    async with TTS(api_key="k", ws_url=urls["60db-tts"], encoding=encoding) as speaker:
+        frame = await speaker.synthesize(FIRST).collect()
+    assert frame.sample_rate == 16_000
+    assert frame.duration == pytest.approx(len(await directly(urls["60db-tts"], FIRST)) / 16_000, abs=0.1)
 
 
 async def test_a_stream_speaks_sentence_by_sentence_in_order(urls):
@@ -155,6 +167,61 @@ async def test_closing_the_service_closes_its_streams():
         await asyncio.sleep(0.1)
         await speaker.aclose()
         assert [event async for event in stream] == [] == [event async for event in whole]
+
+
+async def test_an_idle_session_is_closed_and_opened_again(urls, monkeypatch):
+    monkeypatch.setattr(sessions, "IDLE_SECONDS", 0.05)
+    async with run_proxy(urls["60db-tts"]) as proxy, TTS(api_key="k", ws_url=proxy.url) as speaker:
+        for opened in (1, 2):
+            assert await streamed(speaker, FIRST)
+            while proxy.open:
+                await asyncio.sleep(0.01)
+            assert proxy.opened == opened
+
+
+async def test_the_end_of_a_job_closes_the_session(urls, monkeypatch):
+    callbacks = []
+    job = SimpleNamespace(add_shutdown_callback=callbacks.append)
+    monkeypatch.setattr(sessions, "get_job_context", lambda *, required: job)
+    speaker = TTS(api_key="k", ws_url=urls["60db-tts"])
+    for _ in range(2):
+        assert await streamed(speaker, FIRST)
+    [at_the_end] = callbacks
+    await at_the_end()
+
+
+@pytest.mark.parametrize("service", ["STT", "TTS", "LLM"])
+def test_a_service_that_nobody_closes_is_no_trouble_when_the_loop_ends(urls, service):
+    url = urls[f"60db-{service.lower()}"]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-X", "dev", "-c", UNCLOSED, service, url], capture_output=True, timeout=60
+    )
+    assert done.returncode == 0 and b"Error" not in done.stderr and b"error" not in done.stderr, done.stderr.decode()
+
+
+UNCLOSED = """
+import asyncio, sys, warnings
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from livekit import rtc
+    from livekit.agents import llm
+    from livekit.plugins import _60db
+
+async def main(name, url):
+    service = getattr(_60db, name)(api_key="k", ws_url=url)
+    if name == "TTS":
+        async with service.synthesize("Hello.") as stream:
+            await stream.collect()
+    elif name == "LLM":
+        chat = llm.ChatContext()
+        chat.add_message(role="user", content="Hello")
+        await service.chat(chat_ctx=chat).collect()
+    else:
+        service.prewarm()
+        await asyncio.sleep(0.3)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
 
 
 async def test_a_connection_that_was_lost_while_idle_is_opened_again(urls):

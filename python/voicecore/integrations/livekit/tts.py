@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import numpy as np
 from livekit import rtc
 from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, APIConnectOptions, tts, utils
 
@@ -29,7 +30,9 @@ from voicecore.session import TTS as Session
 from voicecore.speech import SpeechContext
 from voicecore.vendors import find_dialect
 
-FRAME_SECONDS = 0.2  # the longest frame that is passed on, as in LiveKit's own framing
+FRAME_SECONDS = 1.0  # the longest frame that is passed on
+AHEAD_SECONDS = 0.5  # with this much audio passed on ahead of its time, the next may wait for company ...
+WAIT_SECONDS = 0.02  # ... this long
 SHORTEST = 20  # characters; a shorter sentence is spoken with the next one, as LiveKit's own tokenizers do
 
 
@@ -128,8 +131,9 @@ class ChunkedStream(tts.ChunkedStream):
                 async with speech:
                     self._acquire_time = time.perf_counter() - began
                     self._connection_reused = lease.reused
-                    async for chunk in speech:
-                        _push(output_emitter, chunk)
+                    with _Frames(output_emitter) as frames:
+                        async for chunk in speech:
+                            frames.push(chunk)
 
 
 class SynthesizeStream(tts.SynthesizeStream):
@@ -207,9 +211,10 @@ class _Segment:
         self._turns.put_nowait(False)
 
     async def play(self, emitter: tts.AudioEmitter) -> None:
-        while await self._turns.get():
-            async for chunk in self._context:
-                _push(emitter, chunk)
+        with _Frames(emitter) as frames:
+            while await self._turns.get():
+                async for chunk in self._context:
+                    frames.push(chunk)
 
     async def _take(self, text: str) -> None:
         if self._cutter is None:
@@ -251,10 +256,43 @@ def _begin(emitter: tts.AudioEmitter, speaker: TTS, request_id: str, *, stream: 
     )
 
 
-def _push(emitter: tts.AudioEmitter, chunk: AudioChunk) -> None:
-    """As frames: bytes would be cut and joined again by the framework."""
-    rate = chunk.format.sample_rate
-    longest = int(rate * FRAME_SECONDS)
-    for at in range(0, len(chunk.samples), longest):
-        part = chunk.samples[at : at + longest]
-        emitter.push_frame(rtc.AudioFrame(part.tobytes(), rate, 1, len(part)))
+class _Frames:
+    """Chunks to frames. What came together goes on together: each frame costs the framework more than its samples.
+
+    After an error nothing more is passed on: LiveKit asks again only if it saw no audio, and looks at once.
+    """
+
+    def __init__(self, emitter: tts.AudioEmitter) -> None:
+        self._emitter = emitter
+        self._loop = asyncio.get_running_loop()
+        self._chunks: list[AudioChunk] = []
+        self._due: asyncio.Handle | None = None
+        self._heard_until = 0.0  # when a listener without delay has heard what was passed on
+
+    def __enter__(self) -> _Frames:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._due is not None:
+            self._due.cancel()
+        if kind is None:
+            self._flush()
+
+    def push(self, chunk: AudioChunk) -> None:
+        self._chunks.append(chunk)
+        if self._due is None:
+            ahead = self._heard_until - self._loop.time() > AHEAD_SECONDS
+            self._due = self._loop.call_later(WAIT_SECONDS, self._flush) if ahead else self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._due = None
+        if not self._chunks:
+            return
+        rate = self._chunks[0].format.sample_rate
+        samples = np.concatenate([chunk.samples for chunk in self._chunks])
+        self._chunks.clear()
+        self._heard_until = max(self._heard_until, self._loop.time()) + len(samples) / rate
+        longest = int(rate * FRAME_SECONDS)
+        for at in range(0, len(samples), longest):
+            part = samples[at : at + longest]
+            self._emitter.push_frame(rtc.AudioFrame(part.tobytes(), rate, 1, len(part)))

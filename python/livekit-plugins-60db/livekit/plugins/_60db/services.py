@@ -7,7 +7,7 @@ from typing import Any
 
 from livekit.plugins._60db.client import find_key, find_setting
 
-from voicecore import ConfigurationError, SixtydbChatOptions, SixtydbSttOptions, SixtydbTtsOptions
+from voicecore import SixtydbChatOptions, SixtydbSttOptions, SixtydbTtsOptions
 from voicecore.integrations import livekit
 
 DEFAULT_VOICE = "fbb75ed2-975a-40c7-9e06-38e30524a9a1"
@@ -50,7 +50,8 @@ class TTS(livekit.TTS):
     """60db text-to-speech.
 
     `sample_rate`: of the frames that come out, in Hz; the vendor is asked for the next that it has. `encoding`:
-    "LINEAR16", or "MULAW" for 8 kHz over the wire. Raises `ValueError` for a missing key or a bad argument.
+    "LINEAR16", or over the wire "MULAW" at 8 kHz or "OGG_OPUS". Raises `ValueError` for a missing key or a bad
+    argument.
     """
 
     def __init__(
@@ -62,13 +63,14 @@ class TTS(livekit.TTS):
         encoding: str = "LINEAR16",
         sample_rate: int = 16_000,
     ) -> None:
+        wire: Any = encoding.upper()
         super().__init__(
             "60db",
             voice=voice_id,
             api_key=find_key(api_key),
             url=ws_url or find_setting("SIXTY_DB_TTS_URL"),
             sample_rate=sample_rate,
-            options=SixtydbTtsOptions(encoding=_tts_encoding(encoding)),
+            options=SixtydbTtsOptions(encoding=wire),
         )
 
 
@@ -106,9 +108,3 @@ class LLM(livekit.LLM):
 def _stt_encoding(encoding: str) -> Any:
     """The vendor's plugin calls linear audio by another name than the wire does. What is no name is refused later."""
     return "linear" if encoding.lower() in _LINEAR else encoding.lower()
-
-
-def _tts_encoding(encoding: str) -> Any:
-    if encoding.upper() not in ("LINEAR16", "PCM", "MULAW", "ULAW"):
-        raise ConfigurationError(f"encoding: expected LINEAR16, PCM, MULAW or ULAW, got {encoding!r}")
-    return encoding.upper()
