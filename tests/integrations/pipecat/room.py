@@ -11,7 +11,7 @@ from pipecat.frames.frames import Frame, InputAudioRawFrame, InterruptionFrame, 
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
-from pipecat.transports.base_transport import TransportParams
+from pipecat.transports.base_transport import BaseTransport, TransportParams
 
 FRAME_SECONDS = 0.02
 PARAMS = TransportParams(audio_in_enabled=True, audio_out_enabled=True)
@@ -82,3 +82,17 @@ class Loudspeaker(BaseOutputTransport):
         self.played[-1] += frame.audio
         await self._pace.wait(len(frame.audio) / 2 / frame.sample_rate)
         return True
+
+
+class Room(BaseTransport):
+    """Both of them."""
+
+    def __init__(self, microphone: Microphone, loudspeaker: Loudspeaker) -> None:
+        super().__init__()
+        self._microphone, self._loudspeaker = microphone, loudspeaker
+
+    def input(self) -> Microphone:
+        return self._microphone
+
+    def output(self) -> Loudspeaker:
+        return self._loudspeaker

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from emulated import Urls, run_emulator
-from pipecat.audio.vad.silero import SileroVADAnalyzer
-from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
-from pipecat.services.openai.llm import OpenAILLMService
 from plumbing import run_pipeline, spoken
-from room import Loudspeaker, Microphone
+from room import Loudspeaker, Microphone, Room
 
-from voicecore.integrations.pipecat import STTService, TTSService
-
+DOCS = Path(__file__).parents[3] / "docs" / "pipecat.md"
+(EXAMPLE,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.S)
 FIRST = "Your appointment is on Monday at nine."
 SECOND = "Could you please repeat that more slowly?"
 FIRST_ANSWER = "Thank you, I will be there on Monday at nine."
@@ -32,21 +31,16 @@ def paced() -> Iterator[Urls]:
         yield running
 
 
-async def test_a_conversation_with_a_barge_in(urls, paced):
+async def test_the_pipeline_of_our_page_in_a_conversation_with_a_barge_in(urls, paced, monkeypatch):
+    for kind in ("stt", "tts"):
+        monkeypatch.setenv(f"SIXTY_DB_{kind.upper()}_URL", paced[f"60db-{kind}"])
+    monkeypatch.setenv("SIXTY_DB_API_KEY", "k")
     first, second = [await spoken(text, urls["60db-tts"]) for text in (FIRST, SECOND)]
     microphone, loudspeaker = Microphone(), Loudspeaker()
-    stt = STTService("60db", api_key="k", url=paced["60db-stt"], ttfs_p99_latency=0.5)
-    llm = OpenAILLMService(
-        api_key="k",
-        base_url=paced["60db-llm"].removesuffix("/chat/completions"),
-        settings=OpenAILLMService.Settings(model="60db-tiny"),
-    )
-    tts = TTSService("60db", api_key="k", url=paced["60db-tts"])
-    context = LLMContext()
-    user, assistant = LLMContextAggregatorPair(
-        context, user_params=LLMUserAggregatorParams(vad_analyzer=SileroVADAnalyzer())
-    )
-    pipeline = Pipeline([microphone, stt, user, llm, tts, loudspeaker, assistant])
+    llm_url = paced["60db-llm"].removesuffix("/chat/completions")
+    names: dict[str, Any] = {"transport": Room(microphone, loudspeaker), "llm_key": "k", "llm_url": llm_url}
+    exec(EXAMPLE, names)
+    pipeline, context, llm = names["pipeline"], names["context"], names["llm"]
 
     async with run_pipeline(pipeline, audio_in_sample_rate=16_000, audio_out_sample_rate=RATE) as running:
         microphone.say(first)
