@@ -21,7 +21,7 @@ from pipecat.transcriptions.language import Language
 from pipecat.utils.errors import ErrorCategory
 from plumbing import PHRASE, Tapped, frames_of, pipeline
 
-from voicecore import Reconnect, SixtydbSttOptions, codec
+from voicecore import Reconnect, SixtydbSttOptions, SixtydbTtsOptions, codec
 from voicecore.integrations.pipecat import STTService
 from voicecore.integrations.pipecat.backlog import Backlog
 
@@ -114,6 +114,11 @@ async def test_the_codes_of_the_vendor(urls):
 def test_a_missing_key_is_said_at_once():
     with pytest.raises(ValueError, match="SIXTY_DB_API_KEY"):
         STTService("60db")
+
+
+def test_options_of_something_else_are_refused_at_once():
+    with pytest.raises(ValueError, match="options: expected"):
+        STTService("60db", api_key="k", options=SixtydbTtsOptions())
 
 
 async def test_a_refused_key_ends_the_service(urls, speech):

@@ -23,7 +23,7 @@ from pipecat.services.tts_service import TextAggregationMode
 from pipecat.utils.errors import ErrorCategory
 from plumbing import PHRASE, Tapped, pipeline, spoken
 
-from voicecore import AudioFormat, Reconnect, aio
+from voicecore import AudioFormat, Reconnect, SixtydbSttOptions, aio
 from voicecore.integrations.pipecat import TTSService
 
 MORE = "Please bring your papers with you."
@@ -167,6 +167,11 @@ async def test_a_cancel_does_not_wait():
 def test_a_missing_key_is_said_at_once():
     with pytest.raises(ValueError, match="SIXTY_DB_API_KEY"):
         TTSService("60db")
+
+
+def test_options_of_something_else_are_refused_at_once():
+    with pytest.raises(ValueError, match="options: expected"):
+        TTSService("60db", api_key="k", options=SixtydbSttOptions())
 
 
 async def test_a_refused_key_ends_the_service(urls):

@@ -40,6 +40,7 @@ from voicecore.reconnect import AudioGap, Backoff, Reconnect, is_loss
 from voicecore.secret import Secret
 from voicecore.session import STT
 from voicecore.vendors import find_dialect
+from voicecore.vendors.options import expect_type
 
 MAX_BACKLOG = 10.0  # seconds of audio that wait for a connection
 
@@ -69,7 +70,9 @@ class STTService(stt_service.STTService):
         settings: STTSettings | None = None,
         **kwargs: Any,
     ) -> None:
-        self._options = find_dialect(vendor, "stt", url).options() if options is None else options
+        kind = find_dialect(vendor, "stt", url).options
+        expect_type("options", options, kind)
+        self._options = kind() if options is None else options
         current = STTSettings(model=getattr(options, "model", None), language=None)
         if settings is not None:
             current.apply_update(settings)

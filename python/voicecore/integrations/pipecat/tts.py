@@ -36,6 +36,8 @@ from voicecore.reconnect import Reconnect
 from voicecore.secret import Secret
 from voicecore.session import TTS
 from voicecore.speech import SpeechContext
+from voicecore.vendors import find_dialect
+from voicecore.vendors.options import expect_type
 
 
 class TTSService(tts_service.TTSService):
@@ -64,6 +66,7 @@ class TTSService(tts_service.TTSService):
         settings: TTSSettings | None = None,
         **kwargs: Any,
     ) -> None:
+        expect_type("options", options, find_dialect(vendor, "tts", url).options)
         limits = deadlines or Deadlines()
         current = TTSSettings(model=getattr(options, "model", None), voice=voice, language=None)
         if settings is not None:
@@ -150,6 +153,7 @@ class TTSService(tts_service.TTSService):
 
     async def flush_audio(self, context_id: str | None = None) -> None:
         """The turn has no more text: its context ends with the last sample of what was sent."""
+        context_id = context_id or self.get_active_audio_context_id()
         if context_id is None:
             return
         utterance = self._utterances.get(context_id)
