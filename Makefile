@@ -58,6 +58,7 @@ soak: $(STAMPS)/wheel
 
 docs: $(STAMPS)/wheel
 	$(BIN)/voicecore vendors --errors --markdown > docs/errors.md
+	$(BIN)/python -m pytest tests -m fault -q --fault-matrix docs/faults.md
 
 # The environment, then the wheel: an editable install, so that Python files need no rebuild.
 $(STAMPS)/venv:

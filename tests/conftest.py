@@ -11,7 +11,10 @@ import coverage
 import hypothesis
 import pytest
 from support import guest, loops
+from support.fault_matrix import pytest_addoption as pytest_addoption
+from support.fault_matrix import pytest_configure as pytest_configure
 from support.scripted import vendor as vendor
+from support.systems import emulate as emulate
 
 # The same examples on every run, however slow the machine is at that moment.
 hypothesis.settings.register_profile(

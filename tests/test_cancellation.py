@@ -181,6 +181,8 @@ def ends_with_a_whole_frame(data: bytes) -> bool:
     return True
 
 
+@pytest.mark.fault(14)
+@pytest.mark.fault(29)
 @pytest.mark.unmeasured
 @pytest.mark.parametrize("kind", [CancelAt, CancelTaskAt, CancelTaskAfter])
 @pytest.mark.parametrize("scenario", [everything, one_call])

@@ -83,6 +83,7 @@ def test_events_wherever_they_are_cut(text, expected):
 LINES = st.sampled_from([b"data: a", b"data:b", b": c", b"event: d", b"", b"", b"data: [DONE]", b"data"])
 
 
+@pytest.mark.fault(19, "60db-llm")
 @given(st.lists(st.tuples(LINES, st.sampled_from([b"\n", b"\r\n", b"\r"]))), st.lists(st.integers(0, 200)))
 def test_how_a_stream_is_cut_never_changes_its_events(lines, cuts):
     text = b"".join(line + end for line, end in lines)
@@ -104,6 +105,7 @@ def test_only_an_end_mark_may_lack_its_blank_line(text, expected):
     assert events.end() == expected
 
 
+@pytest.mark.fault(11, "60db-llm")
 def test_an_event_and_a_reply_have_bounds():
     with pytest.raises(voicecore.ProtocolError, match=str(MAX_EVENT_BYTES)):
         Events().receive_data(b"data: " + b"x" * MAX_EVENT_BYTES)
@@ -336,6 +338,7 @@ def refused(status: int, body: object = b"", **headers: str) -> voicecore.Voicec
     return refusal("60db", "https://x/y", status, named, text, KEY)
 
 
+@pytest.mark.fault(30, "60db-llm")
 @pytest.mark.parametrize(
     ("status", "kind", "retryable"),
     [
@@ -375,6 +378,7 @@ def test_the_vendors_words_are_shown(body, shown, code):
     assert (str(error), error.code) == (shown, code)
 
 
+@pytest.mark.fault(20, "60db-llm")
 def test_an_echoed_key_and_long_words_are_not_shown():
     error = refused(401, {"error": {"message": f"bad key {KEY.reveal()} " + "x" * 1000, "code": KEY.reveal()}})
     assert KEY.reveal() not in str(error) + error.code

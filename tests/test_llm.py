@@ -134,6 +134,7 @@ async def test_a_server_may_answer_in_the_form_that_was_not_asked_for(vendor, au
         assert await reply.read() == "Hello there"
 
 
+@pytest.mark.fault(15, "60db-llm")
 async def test_one_connection_serves_chat_after_chat_and_one_left_early_is_not_used_again(vendor, autojump_clock):
     async def slow(server: Server) -> None:
         while True:
@@ -224,6 +225,7 @@ async def test_deadline_connect(autojump_clock):
     assert await late(MemoryTransport(open_stream), ChatDeadlines(connect=4)) == ("connect", 4, 4)
 
 
+@pytest.mark.fault(7, "60db-llm")
 async def test_deadline_first_token_with_no_answer_at_all(vendor, autojump_clock):
     assert await late(vendor(silence), ChatDeadlines(first_token=5)) == ("first_token", 5, 5)
 
@@ -240,6 +242,8 @@ async def test_deadline_first_token_is_not_moved_by_what_is_no_token(vendor, aut
     assert await late(vendor(script), ChatDeadlines(first_token=5.5)) == ("first_token", 5.5, 5.5)
 
 
+@pytest.mark.fault(7, "60db-llm")
+@pytest.mark.fault(8, "60db-llm")
 async def test_deadline_between_chunks(vendor, autojump_clock):
     async def script(server: Server) -> None:
         await server.request()
@@ -252,6 +256,7 @@ async def test_deadline_between_chunks(vendor, autojump_clock):
     assert await late(vendor(script), ChatDeadlines(between_chunks=3)) == ("between_chunks", 3, 11)
 
 
+@pytest.mark.fault(7, "60db-llm")
 async def test_deadline_total(vendor, autojump_clock):
     async def script(server: Server) -> None:
         await server.request()
@@ -268,6 +273,7 @@ async def test_a_whole_reply_has_the_total_deadline_only(vendor, autojump_clock)
     assert await late(vendor(silence), deadlines, stream=False) == ("total", 9, 9)
 
 
+@pytest.mark.fault(10, "60db-llm")
 async def test_a_slow_consumer_misses_no_deadline(vendor, autojump_clock):
     async def script(server: Server) -> None:
         await server.request()
@@ -289,6 +295,7 @@ async def test_a_slow_consumer_misses_no_deadline(vendor, autojump_clock):
 # --- errors and attempts ---------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(6, "60db-llm")
 async def test_a_refused_request_is_sent_again_when_the_vendor_says(vendor, autojump_clock):
     transport = vendor(refuses(503, retry_after="3"), refuses(429, retry_after="4"), greets)
     began = trio.current_time()
@@ -297,6 +304,8 @@ async def test_a_refused_request_is_sent_again_when_the_vendor_says(vendor, auto
     assert 7.0 <= trio.current_time() - began <= 7.75
 
 
+@pytest.mark.fault(2, "60db-llm")
+@pytest.mark.fault(3, "60db-llm")
 async def test_attempts_end(vendor, autojump_clock):
     transport = vendor(refuses(500, {"error": {"message": "worker died"}}))
     with pytest.raises(voicecore.VendorUnavailableError, match="worker died"):
@@ -304,6 +313,7 @@ async def test_attempts_end(vendor, autojump_clock):
     assert transport.opened == 4
 
 
+@pytest.mark.fault(1, "60db-llm")
 @pytest.mark.parametrize(
     ("status", "kind"),
     [(401, voicecore.AuthError), (402, voicecore.QuotaError), (404, voicecore.InvalidRequestError)],
@@ -370,6 +380,7 @@ async def fails_before_a_token(server: Server) -> None:
     await server.events({"error": {"message": "no worker", "code": 503}})
 
 
+@pytest.mark.fault(17, "60db-llm")
 @pytest.mark.parametrize("first", [lost_before_a_token, lost_at_once, fails_before_a_token])
 async def test_a_reply_that_did_not_begin_is_asked_for_again(vendor, autojump_clock, first):
     transport = vendor(first, greets)
@@ -377,6 +388,9 @@ async def test_a_reply_that_did_not_begin_is_asked_for_again(vendor, autojump_cl
     assert (reply.content, reply.chat_id, transport.opened) == ("Hello there", None, 2)
 
 
+@pytest.mark.fault(4, "60db-llm")
+@pytest.mark.fault(9, "60db-llm")
+@pytest.mark.fault(29, "60db-llm")
 async def test_a_kept_connection_that_the_server_dropped_is_replaced(vendor, autojump_clock):
     async def once(server: Server) -> None:
         await server.request()
@@ -412,6 +426,8 @@ async def spoiled(
     assert (reply.content, transport.opened) == ("Hello there", 1)
 
 
+@pytest.mark.fault(6, "60db-llm")
+@pytest.mark.fault(17, "60db-llm")
 async def test_a_stream_without_its_end_mark_is_lost_and_what_came_is_kept(vendor, autojump_clock):
     async def tidy(server: Server) -> None:
         await server.events(finished())
@@ -436,6 +452,7 @@ async def _tidy(server: Server, ending: Script) -> None:
     await ending(server)
 
 
+@pytest.mark.fault(30, "60db-llm")
 async def test_garbage_in_the_stream(vendor, autojump_clock):
     async def json(server: Server) -> None:
         await server.events("{not json")
@@ -537,6 +554,7 @@ async def test_leaving_early_closes_the_connection(vendor, autojump_clock):
             await anext(reply)
 
 
+@pytest.mark.fault(14, "60db-llm")
 async def test_nothing_is_left_wherever_it_is_cancelled(autojump_clock):
     opened: list[trio.abc.Stream] = []
 

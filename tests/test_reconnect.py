@@ -43,6 +43,7 @@ def test_useful_work_starts_the_row_again_and_a_handshake_does_not():
     assert backoff.delay(LOST, 6.0) == 0.25
 
 
+@pytest.mark.fault(2, "every")
 def test_a_connection_that_works_a_while_and_drops_for_ever_ends_by_the_budget():
     """Fault 2 of the field: each connection lives six seconds, so no breaker on handshakes ever trips."""
     backoff, now, opened = Backoff(Reconnect(per_minute=6, lifetime=50), latest), 0.0, 0
@@ -104,6 +105,7 @@ def arrivals(clients: int, *, failing_until: float) -> list[float]:
     return times
 
 
+@pytest.mark.fault(5, "every")
 def test_a_thousand_clients_do_not_come_back_at_once():
     times = arrivals(1000, failing_until=5.0)
     back = sorted(time for time in times if time >= 5.0)

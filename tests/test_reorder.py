@@ -33,6 +33,7 @@ def faults(events) -> tuple[int, int]:
     return sum(f.missing for f in found), sum(f.duplicates for f in found)
 
 
+@pytest.mark.fault(22, "deepdub-open", "deepdub-ws", "uplift", "uplift-socketio")
 @given(st.integers(1, 60), st.randoms(use_true_random=False))
 def test_any_order_within_the_window_is_repaired(count, chance: random.Random):
     numbers = sorted(range(count), key=lambda i: i + chance.uniform(0, WINDOW_MESSAGES / 2))

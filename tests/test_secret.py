@@ -82,6 +82,7 @@ def test_a_traceback_with_locals_shows_stars():
     assert "secret = Secret(***)" in shown and KEY not in shown.replace(f'Secret("{KEY}")', "")
 
 
+@pytest.mark.fault(20)
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_an_error_of_the_connection_with_locals_shows_no_key(dialect, caplog):
     caplog.set_level(logging.DEBUG)

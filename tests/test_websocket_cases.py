@@ -1,7 +1,7 @@
-"""The case groups of the Autobahn test suite for clients, as own tests: the suite itself needs a Python 2.7.
+"""The case groups of the Autobahn test suite for clients, as own tests: the suite itself wants a Python 2.7.
 
-Group numbers are Autobahn's: https://github.com/crossbario/autobahn-testsuite. Groups 9 (speed), 12 and 13
-(compression, which we never offer) are left out.
+Its own run is in docs/autobahn.md. Group numbers are Autobahn's: https://github.com/crossbario/autobahn-testsuite.
+Groups 9 (speed), 12 and 13 (compression, which we never offer) are left out.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.protocol import State
 
 from voicecore.deadlines import Deadlines
 from voicecore.errors import (
@@ -84,6 +85,7 @@ SESSION = ""
 MAX_MESSAGE_BYTES = 16 * 2**20
 MAX_UNREAD_EVENTS = 100  # of the session itself, for text-to-speech
 MAX_CONTEXTS = 1000  # open at once on one socket
+MAX_ABANDONED = 4  # cancelled contexts that the vendor goes on with, on one socket: many vendors serve five at once
 MAX_ECHO_BYTES = 16 * 2**10  # messages up to this length are searched for the key, which a vendor may echo
 MAX_OUTGOING_BYTES = 64 * 2**10  # above it `can_send` is false and the driver lets the sender wait
 TERMINAL_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
@@ -171,9 +173,11 @@ class Connection:
 
     @property
     def retired(self) -> bool:
-        """True once the socket has served as many requests as one socket should."""
+        """True once the socket has served as many requests as one socket should, or the vendor is busy on it with what
+        nobody wants any more."""
         most = self.protocol.dialect.max_requests
-        return most is not None and self.requests >= most
+        abandoned = sum(state is ContextState.CANCELLED for state in self.protocol.contexts.values())
+        return abandoned >= MAX_ABANDONED or (most is not None and self.requests >= most)
 
     @property
     def idle(self) -> bool:
@@ -374,6 +378,8 @@ class Connection:
 
     def _say(self, event: Event) -> None:
         message = self.protocol.send(event)
+        if self._websocket.state is not State.OPEN:
+            return  # the peer's close came in the same delivery as what this answers: nobody hears it
         if isinstance(message, str):
             self._websocket.send_text(message.encode())
         elif message is not None:
@@ -461,7 +467,8 @@ class Connection:
 
     def _part(self, error: Callable[[], VoicecoreError]) -> None:
         """The session is over but the socket is not: closes it, and ends with `error` unless there was one before."""
-        self._websocket.send_close(1000)
+        if self._websocket.state is State.OPEN:
+            self._websocket.send_close(1000)
         self._flush()
         self._finish(error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from voicecore.errors import VoicecoreError
@@ -77,21 +77,26 @@ class Inbox:
         return received
 
     def make_room(self, context_id: str, seconds: float, now: float) -> None:
-        """Drops the oldest audio until so many seconds fit, and says how much it was."""
-        dropped = 0
+        """Drops the oldest audio until so many seconds fit, and says how much it was; what ends a turn stays."""
+        missing = duplicates = dropped = 0
         kept: deque[Received] = deque()
         while self.queue and not self.fits(seconds):
             received = self.pop()
             match received.event:
                 case Audio(data=data):
                     dropped += len(data)
-                case AudioFault(dropped=earlier):
-                    dropped += earlier
+                case AudioFault():
+                    missing += received.event.missing
+                    duplicates += received.event.duplicates
+                    dropped += received.event.dropped
+                case GenerationFinished() | FlushCompleted() | ContextFinished():
+                    dropped += len(received.event.data)
+                    kept.append(received._replace(event=replace(received.event, data=b"")))
                 case _:
                     kept.append(received)
         self.queue.extendleft(reversed(kept))
-        if dropped:
-            self.queue.appendleft(Received(AudioFault(context_id, dropped=dropped), now))
+        if missing or duplicates or dropped:
+            self.queue.appendleft(Received(AudioFault(context_id, missing, duplicates, dropped), now))
 
 
 def seconds_of(event: Event, byte_rate: int) -> float:

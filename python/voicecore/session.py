@@ -437,7 +437,8 @@ class STT(_Session):
         """A connection of its own for a session: the first, if it is still good and the options can be chosen there."""
         link, self._first = self._first, None
         if link is not None and link.connection.usable:
-            if not self.dialect.options_in_upgrade or options == self._first_options:
+            suits = not self.dialect.options_in_upgrade or options == self._first_options
+            if suits and link.connection.has_room:
                 return link
             link.begin_close()
         return await self._new_link(options)

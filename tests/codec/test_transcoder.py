@@ -56,6 +56,8 @@ def wav(size, rate=8000, channels=1, tag=1, bits=16):
     return b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + fmt + b"data" + struct.pack("<I", size)
 
 
+@pytest.mark.fault(19, "tts", "stt")
+@pytest.mark.fault(25, "tts", "stt")
 @fixed
 @given(
     source=FORMATS,

@@ -45,6 +45,7 @@ def test_what_the_standard_library_writes():
     assert reader.format == AudioFormat("pcm_s16le", 44100, channels=2)
 
 
+@pytest.mark.fault(23, "deepdub-open", "deepdub-ws", "uplift", "uplift-socketio", "vachana-tts")
 @pytest.mark.parametrize("size", [len(SAMPLES), 0, 0x7FFFFFFF, 0xFFFFFFFF], ids=hex)
 @pytest.mark.parametrize("before", [b"", chunk(b"LIST", b"odd")], ids=["plain", "list"])
 @fixed
@@ -53,6 +54,7 @@ def test_cut_anywhere(size, before, cuts):
     assert read(cut(header(size, before=before) + SAMPLES, cuts))[0] == SAMPLES
 
 
+@pytest.mark.fault(23, "deepdub-open", "deepdub-ws", "uplift", "uplift-socketio", "vachana-tts")
 @fixed
 @given(cuts=st.lists(st.integers(0, 5000), max_size=12))
 def test_a_header_per_chunk_and_chunks_behind_the_data(cuts):

@@ -7,24 +7,19 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-import trio
 from support import here
+from support.systems import EVERY, OTHER, PCM, STT, TEXT, TTS, client_tasks, connect, noise, recognised, said
 
 import voicecore
 from voicecore import AudioFormat
 from voicecore.cli.matrix import compare
 from voicecore.codec import Transcoder
-from voicecore.emulator import Profile, run_emulator
 from voicecore.emulator.faults import EmulatorFault
 from voicecore.events import Failed
 from voicecore.protocol import Fault
 from voicecore.vendors import DIALECTS, find_dialect
 
 RUNTIMES = here.BOTH
-TTS = [pytest.param(dialect, id=dialect.name) for dialect in DIALECTS if dialect.kind == "tts"]
-STT = [pytest.param(dialect, id=dialect.name) for dialect in DIALECTS if dialect.kind == "stt"]
-EVERY = [pytest.param(dialect, id=dialect.name) for dialect in DIALECTS]
-PCM = AudioFormat("pcm_s16le", 16_000)
 OUTPUTS = [
     PCM,
     AudioFormat("pcm_s16le", 24_000),
@@ -33,37 +28,6 @@ OUTPUTS = [
     AudioFormat("mulaw", 8_000),
 ]
 INPUTS = [PCM, AudioFormat("mulaw", 8_000), AudioFormat("pcm_s16le", 48_000, channels=2)]
-TEXT = "Hello there, how are you? I am well. "
-OTHER = "Quite another sentence is said here."
-
-
-@pytest.fixture
-async def emulate(nursery):
-    """Starts an emulator: `await emulate(**profile)`."""
-
-    async def start(**choices) -> object:
-        return await here.on_trio(nursery.start, serve, Profile(**choices))
-
-    async def serve(profile, task_status):
-        async with here.hosted(run_emulator(profile, voice="tone", ears="none")) as emulator:
-            task_status.started(emulator)
-            await trio.sleep_forever()
-
-    return start
-
-
-def connect(dialect, emulator, key: str = "any", **arguments):
-    connecting = here.connect_tts if dialect.kind == "tts" else here.connect_stt
-    url = emulator.urls[dialect.name]
-    return connecting(dialect.vendor, api_key=key, url=url, open_stream=emulator.open_stream, **arguments)
-
-
-async def said(tts, text: str = TEXT, output: AudioFormat | None = PCM) -> np.ndarray:
-    async with tts.synthesize(text, output=output) as speech:
-        chunks = [chunk async for chunk in speech]
-    assert [chunk.sequence for chunk in chunks] == list(range(len(chunks)))
-    assert {chunk.context_id for chunk in chunks} == {speech.context_id}
-    return np.concatenate([chunk.samples for chunk in chunks])
 
 
 async def turn(context) -> np.ndarray:
@@ -93,6 +57,8 @@ async def test_the_emulator_serves_every_dialect_on_the_vendors_path(dialect, em
 # --- keys ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(1)
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("dialect", EVERY)
 @pytest.mark.parametrize("refusal", ["vendor", "http", "in_band", "silent"])
 async def test_a_bad_key_is_an_auth_error(dialect, refusal, emulate, autojump_clock):
@@ -113,6 +79,7 @@ async def use(session) -> None:
             await here.sleep(1)
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("dialect", EVERY)
 async def test_an_account_without_credit_is_the_vendors_error(dialect, emulate, autojump_clock):
     emulator = await emulate(no_credit=True)
@@ -126,6 +93,8 @@ async def test_an_account_without_credit_is_the_vendors_error(dialect, emulate, 
 # --- text to speech --------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(19)
+@pytest.mark.fault(25)
 @pytest.mark.parametrize("dialect", TTS)
 async def test_every_output_format_is_the_same_speech_however_it_is_cut(dialect, emulate, autojump_clock):
     spoken = {}
@@ -154,6 +123,7 @@ async def test_the_vendors_own_bytes_are_the_same_speech(dialect, emulate, autoj
         assert np.array_equal(decoded, await said(tts, output=AudioFormat("pcm_s16le", wire.sample_rate)))
 
 
+@pytest.mark.fault(15)
 @pytest.mark.parametrize("dialect", TTS)
 async def test_audio_that_is_not_what_was_asked_for_is_decoded_and_reported(dialect, emulate, autojump_clock):
     events: list = []
@@ -228,6 +198,7 @@ async def test_a_context_speaks_the_same_however_its_text_is_cut(dialect, emulat
     assert min(len(samples) for samples in turns[0]) > PCM.sample_rate
 
 
+@pytest.mark.fault(15)
 @pytest.mark.parametrize("dialect", TTS)
 async def test_contexts_at_once_never_mix(dialect, emulate, autojump_clock):
     emulator = await emulate(chunk_seconds=0.02, pace=10)
@@ -262,16 +233,8 @@ async def after_the_end(speech) -> None:
         pass
 
 
-def client_tasks() -> int:
-    """The tasks of the sessions in this process, the emulator's aside; on asyncio those of their sockets in memory."""
-    todo, found = [trio.lowlevel.current_root_task()], 0
-    while todo:
-        task = todo.pop()
-        found += task.name.startswith(("voicecore.", "support.guest.")) and ".emulator" not in task.name
-        todo += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
-    return found
-
-
+@pytest.mark.fault(14)
+@pytest.mark.fault(15)
 @pytest.mark.parametrize("dialect", TTS)
 @pytest.mark.parametrize("when", [before_it_says_anything, after_a_chunk, after_the_end])
 @pytest.mark.parametrize("kind", ["synthesize", "context"])
@@ -295,6 +258,7 @@ async def test_a_cancel_leaves_no_task_and_the_next_is_served(dialect, when, kin
     assert client_tasks() == 0
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("dialect", TTS)
 async def test_text_over_the_limit_is_refused_at_once(dialect, emulate, autojump_clock):
     emulator = await emulate()
@@ -307,6 +271,7 @@ async def test_text_over_the_limit_is_refused_at_once(dialect, emulate, autojump
             tts.synthesize("x", options=object())
 
 
+@pytest.mark.fault(6)
 @pytest.mark.parametrize("dialect", [case for case in TTS if case.values[0].rates])
 async def test_the_vendors_limits_are_kept_by_waiting_or_raising(dialect, emulate, autojump_clock):
     kind, rate = next(iter(dialect.rates.items()))
@@ -324,23 +289,6 @@ async def test_the_vendors_limits_are_kept_by_waiting_or_raising(dialect, emulat
 
 
 # --- speech to text --------------------------------------------------------------------------------------
-
-
-def noise(seconds: float, form: AudioFormat) -> bytes:
-    generator = np.random.default_rng(7)
-    size = round(seconds * form.sample_rate) * form.frame_bytes
-    return generator.integers(0, 256, size, np.uint8).tobytes()
-
-
-async def recognised(stt, form: AudioFormat = PCM) -> list[object]:
-    async with stt.stream(input=form, include_events=True) as stream:
-        audio, size = noise(1.0, form), 333 * form.frame_bytes
-        for at in range(0, len(audio), size):
-            await stream.send(audio[at : at + size])
-        await stream.finish()
-        events = [event async for event in stream]
-    assert stream.summary is not None
-    return events
 
 
 @pytest.mark.parametrize("dialect", STT)
@@ -367,6 +315,7 @@ async def test_recognitions_run_at_once(dialect, emulate, autojump_clock):
     assert next(numbers) == 3
 
 
+@pytest.mark.fault(14)
 @pytest.mark.parametrize("dialect", STT)
 async def test_a_recognition_that_is_left_leaves_no_task(dialect, emulate, autojump_clock):
     emulator = await emulate()

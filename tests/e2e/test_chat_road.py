@@ -198,6 +198,7 @@ async def tls_server(nursery: trio.Nursery):
     return start
 
 
+@pytest.mark.fault(28, "60db-llm")
 async def test_tls_is_verified(tls_server, emulator):
     authority, other = trustme.CA(), trustme.CA()
     trusting = ssl.create_default_context()
@@ -295,6 +296,7 @@ async def test_a_key_in_clear_text_to_this_machine_goes_through_no_proxy(emulato
 # --- the key ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(20, "60db-llm")
 async def test_the_key_shows_nowhere(emulator, caplog, capfd):
     """Accepted, refused and not reached, with every logger at DEBUG, httpx2's and httpcore's among them."""
     caplog.set_level(logging.DEBUG)

@@ -207,6 +207,7 @@ async def tls_proxy(emulator: Emulator, nursery: trio.Nursery):
     return start
 
 
+@pytest.mark.fault(28, "tts", "stt")
 async def test_tls_is_verified(tls_proxy):
     authority, other = trustme.CA(), trustme.CA()
     trusting = ssl.create_default_context()
@@ -237,6 +238,7 @@ def self_signed() -> trustme.LeafCert:
     return trustme.LeafCert(secret, pem, [])
 
 
+@pytest.mark.fault(28, "tts", "stt")
 @pytest.mark.parametrize("kind", ["expired", "not yet valid", "self-signed"])
 async def test_a_certificate_that_is_no_good_is_refused(tls_proxy, kind):
     authority, now = trustme.CA(), datetime.now(tz=UTC)
@@ -252,6 +254,7 @@ async def test_a_certificate_that_is_no_good_is_refused(tls_proxy, kind):
         await connect(f"wss://localhost:{port}/open", ssl_context=trusting)
 
 
+@pytest.mark.fault(28, "tts", "stt")
 async def test_an_old_tls_is_refused(tls_proxy):
     authority = trustme.CA()
     trusting = ssl.create_default_context()
@@ -266,6 +269,7 @@ async def test_tls_with_a_peer_that_speaks_plain(emulator):
         await connect(emulator.urls["deepdub-open"].replace("ws:", "wss:"))
 
 
+@pytest.mark.fault(20, "deepdub-open", "60db-stt")
 async def test_the_key_shows_nowhere(emulator, caplog, capfd):
     """Accepted and refused, for a key in a header and a key in the query, with every logger at DEBUG."""
     caplog.set_level(logging.DEBUG)

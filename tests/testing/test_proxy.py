@@ -110,6 +110,17 @@ async def test_blackhole_swallows_and_tells_nobody(autojump_clock):
         assert await read_all(server, 11) == [b"up is whole"]
 
 
+async def test_blackhole_swallows_the_end_until_the_other_side_is_gone_too(autojump_clock):
+    async with through(down=Faults(then="blackhole")) as (_, client, server):
+        await server.send_all(TEXT)
+        await server.send_eof()
+        with trio.move_on_after(1000) as scope:
+            await client.receive_some(1)
+        assert scope.cancelled_caught
+        await client.send_eof()
+        assert await read_all(server) == [] == await read_all(client)
+
+
 async def test_corrupt_flips_one_bit_once(autojump_clock):
     async with through(up=Faults(after=7, then="corrupt")) as (_, client, server):
         await client.send_all(TEXT)

@@ -283,6 +283,19 @@ def _expect_refusal_of_more(talk: Talk) -> None:
 
 
 @_at_every_place
+def close_behind_a_message_at_every_place(make: Make, path: Path) -> None:
+    """Any message and the vendor's close come in one delivery: nothing is said to a socket that is closed."""
+    for role, message in _messages(make):
+        if role is Role.CLIENT:
+            talk = replay(make, path)
+            if talk.connection.phase is Phase.OPEN:
+                talk.wire.frames(*frames_of(message), CloseConnection(code=1008))
+                assert talk.connection.closed and isinstance(
+                    talk.connection.error and talk.connection.error(), VoicecoreError
+                )
+
+
+@_at_every_place
 def error_at_every_place(make: Make, path: Path) -> None:
     """The vendor's error, with and without a context's name, ends what it is about, and nothing else."""
     for context_id in {_inbox(make()) or None, None}:
@@ -492,6 +505,7 @@ _EVERY_KIND: tuple[Callable[[Make], None], ...] = (
     fragments,
     every_error_code,
     close_at_every_place,
+    close_behind_a_message_at_every_place,
     error_at_every_place,
     unknown_at_every_place,
     garbage_at_every_place,

@@ -36,9 +36,9 @@ class Faults:
     `latency`: seconds that each byte is under way. `bytes_per_second`: of the line. `slice_bytes`: at most so many
     bytes are delivered at once (1: every split there is). After `after` bytes of a connection, `then` happens, once:
     close: both directions end in order. half_close: this direction ends, the other goes on. reset: the connection is
-    torn (RST). blackhole: everything after is swallowed, and neither side is told. stall: nothing more is read, so
-    that the sender's window closes. corrupt: the lowest bit of the next byte is flipped. duplicate: the next piece
-    comes twice.
+    torn (RST). blackhole: everything after is swallowed, the end too, and neither side is told. stall: nothing more is
+    read, so that the sender's window closes. corrupt: the lowest bit of the next byte is flipped. duplicate: the next
+    piece comes twice.
     """
 
     latency: float = 0.0
@@ -90,8 +90,10 @@ class FaultProxy:
             try:
                 server = await self._connect()
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_Direction(client, server, lambda: self.up, line).run)
-                    nursery.start_soon(_Direction(server, client, lambda: self.down, line).run)
+                    up = _Direction(client, server, lambda: self.up, line)
+                    down = _Direction(server, client, lambda: self.down, line)
+                    nursery.start_soon(up.run, down.ended)
+                    nursery.start_soon(down.run, up.ended)
             except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
                 pass  # one side is gone: so is the line
             finally:
@@ -129,17 +131,22 @@ class _Direction:
         self._sink = sink
         self._faults = faults
         self._line = line
+        self.ended = trio.Event()  # the source says nothing more
+        self._swallowed = False  # ... and nobody is to be told
         self._passed = 0
         self._fired: Faults | None = None  # whose `then` has happened
         self._torn = False
         self._delivered = trio.Event()
         self._to_deliver, self._under_way = trio.open_memory_channel[tuple[float, bytes]](IN_FLIGHT)
 
-    async def run(self) -> None:
+    async def run(self, other_ended: trio.Event) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deliver)
             async with self._to_deliver:
                 await self._read()
+                self.ended.set()
+                if self._swallowed:
+                    await other_ended.wait()
 
     async def _read(self) -> None:
         while data := bytes(await self._source.receive_some(READ_BYTES)):
@@ -168,6 +175,8 @@ class _Direction:
                 return data
             case "stall":
                 await trio.sleep_forever()
+            case "blackhole":
+                self._swallowed = True
             case "half_close":
                 self._to_deliver.close()
             case "close" | "reset":
@@ -178,7 +187,7 @@ class _Direction:
                     _reset_on_close(self._source, self._sink)
                 self._line.cancel()
         while await self._source.receive_some(READ_BYTES):
-            pass  # swallowed: blackhole, and what comes after a half close
+            pass  # what comes after a blackhole or a half close
         return b""
 
     async def _deliver(self) -> None:
