@@ -179,6 +179,20 @@ async def test_an_idle_session_is_closed_and_opened_again(urls, monkeypatch):
             assert proxy.opened == opened
 
 
+async def test_who_comes_while_it_is_being_found_idle_keeps_it(urls):
+    async with run_proxy(urls["60db-tts"]) as proxy, TTS(api_key="k", ws_url=proxy.url) as speaker:
+        assert await streamed(speaker, FIRST)
+        stream = speaker.stream(conn_options=ONCE)
+        stream.push_text(FIRST)
+        stream.end_input()
+        await asyncio.sleep(0)  # it has begun
+        [held] = speaker._sessions._held.values()
+        held._close_idle()
+        assert samples_of([event async for event in stream]).any()
+        await stream.aclose()
+        assert proxy.opened == 1
+
+
 async def test_the_end_of_a_job_closes_the_session(urls, monkeypatch):
     callbacks = []
     job = SimpleNamespace(add_shutdown_callback=callbacks.append)

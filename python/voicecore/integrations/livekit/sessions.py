@@ -118,12 +118,14 @@ class _Held(Generic[S]):
                 return  # the first stream will hear of it
 
     def _close_idle(self) -> None:
-        self._task = asyncio.create_task(self._close(), name="voicecore.idle")
+        self._task = asyncio.create_task(self._close(only_idle=True), name="voicecore.idle")
 
-    async def _close(self) -> None:
+    async def _close(self, *, only_idle: bool = False) -> None:
         if self._idle is not None:
             self._idle.cancel()
         async with self._opening:
+            if only_idle and self._users:  # someone came meanwhile
+                return
             block, self._block, self._session = self._block, None, None
             if block is not None:
                 await block.__aexit__(None, None, None)
