@@ -12,6 +12,7 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
 LIVEKIT := .venv-livekit/bin
 PLUGIN := python/livekit-plugins-60db
+PIPECAT := .venv-pipecat/bin
 
 .PHONY: demo test test-rust test-python test-integrations lint types bench bench-wire soak docs clean
 
@@ -30,8 +31,9 @@ test-python: $(STAMPS)/wheel $(STAMPS)/livekit
 	$(BIN)/python tests/coverage_gate.py
 
 # The frameworks that voicecore lives in, each in an environment of its own.
-test-integrations: $(STAMPS)/livekit
+test-integrations: $(STAMPS)/livekit $(STAMPS)/pipecat
 	$(LIVEKIT)/python -m pytest tests/integrations/livekit
+	$(PIPECAT)/python -m pytest tests/integrations/pipecat
 
 lint: $(STAMPS)/wheel
 	cargo fmt --all --check
@@ -39,9 +41,10 @@ lint: $(STAMPS)/wheel
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMPS)/wheel $(STAMPS)/livekit
+types: $(STAMPS)/wheel $(STAMPS)/livekit $(STAMPS)/pipecat
 	$(BIN)/mypy
 	MYPYPATH=python:$(PLUGIN) $(LIVEKIT)/mypy --explicit-package-bases python/voicecore/integrations/livekit/*.py $(PLUGIN)/livekit/plugins/_60db/*.py
+	MYPYPATH=python $(PIPECAT)/mypy --explicit-package-bases python/voicecore/integrations/*.py python/voicecore/integrations/pipecat/*.py
 	$(BIN)/python -m mypy.stubtest voicecore._core
 
 bench: $(STAMPS)/wheel
@@ -78,5 +81,11 @@ $(STAMPS)/livekit: $(STAMPS)/wheel pyproject.toml $(PLUGIN)/pyproject.toml
 	$(LIVEKIT)/python -m pip install --quiet --editable '.[emulator,livekit-test]' --editable $(PLUGIN)
 	touch $@
 
+# So does Pipecat.
+$(STAMPS)/pipecat: $(STAMPS)/wheel pyproject.toml
+	$(PYTHON) -m venv .venv-pipecat
+	$(PIPECAT)/python -m pip install --quiet --editable '.[emulator,pipecat-test]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) .venv-livekit $(STAMPS) target demo python/voicecore/_core*.so
+	rm -rf $(VENV) .venv-livekit .venv-pipecat $(STAMPS) target demo python/voicecore/_core*.so

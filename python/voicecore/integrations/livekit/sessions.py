@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, APIConnectOptions, get_job_context
 from livekit.agents.utils import aio
@@ -129,15 +129,6 @@ class _Held(Generic[S]):
             block, self._block, self._session = self._block, None, None
             if block is not None:
                 await block.__aexit__(None, None, None)
-
-
-async def together(*work: Coroutine[Any, Any, None]) -> None:
-    """Runs them side by side. The first error ends the others and is raised alone."""
-    tasks = [asyncio.create_task(one) for one in work]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        await aio.cancel_and_wait(*tasks)
 
 
 def seconds_of(options: APIConnectOptions) -> float:

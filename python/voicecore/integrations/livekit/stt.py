@@ -31,7 +31,8 @@ from voicecore.codec import downmix
 from voicecore.deadlines import Deadlines
 from voicecore.events import Event, SpeechStarted, Transcript
 from voicecore.integrations.livekit.errors import livekit_errors
-from voicecore.integrations.livekit.sessions import Sessions, seconds_of, together
+from voicecore.integrations.livekit.sessions import Sessions, seconds_of
+from voicecore.integrations.tasks import together
 from voicecore.recognition import SttStream
 from voicecore.reconnect import Reconnect
 from voicecore.secret import Secret

@@ -22,7 +22,8 @@ from voicecore import aio
 from voicecore.audio import AudioChunk, AudioFormat
 from voicecore.deadlines import Deadlines
 from voicecore.integrations.livekit.errors import livekit_errors
-from voicecore.integrations.livekit.sessions import DEFAULT_SECONDS, Sessions, seconds_of, together
+from voicecore.integrations.livekit.sessions import DEFAULT_SECONDS, Sessions, seconds_of
+from voicecore.integrations.tasks import together
 from voicecore.reconnect import Reconnect
 from voicecore.secret import Secret
 from voicecore.sentences import SentenceCutter

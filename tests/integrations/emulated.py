@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
@@ -26,13 +26,17 @@ def run_emulator(*flags: str, **environment: str) -> Iterator[Urls]:
 
 
 class Proxy:
-    """Passes everything on to one server. `opened`: connections so far; `open`: those that still are."""
+    """Passes everything on to one server.
+
+    `opened`: connections so far; `open`: those that still are; `answered`: bytes that the server sent.
+    """
 
     def __init__(self, url: str) -> None:
         self._target = urlsplit(url)
         self._writers: set[asyncio.StreamWriter] = set()
         self._running: set[asyncio.Task[None]] = set()
         self.opened = 0
+        self.answered = 0
         self.url = ""
 
     @property
@@ -50,13 +54,19 @@ class Proxy:
         self._running.add(task)
         there_reader, there = await asyncio.open_connection(self._target.hostname, self._target.port)
         self._writers |= {writer, there}
-        await asyncio.gather(self._pass(reader, there), self._pass(there_reader, writer))
+        await asyncio.gather(self._pass(reader, there), self._pass(there_reader, writer, self._count))
         self._running.discard(task)
 
+    def _count(self, data: bytes) -> None:
+        self.answered += len(data)
+
     @staticmethod
-    async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count: Callable[[bytes], object] = len
+    ) -> None:
         try:
             while data := await reader.read(65536):
+                count(data)
                 writer.write(data)
                 await writer.drain()
         except ConnectionError:
