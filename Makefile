@@ -27,7 +27,7 @@ test-rust: $(STAMPS)/venv
 
 test-python: $(STAMPS)/wheel $(STAMPS)/livekit
 	rm -rf $(STAMPS)/coverage
-	$(BIN)/python -m coverage run -m pytest tests
+	$(BIN)/python -m coverage run -m pytest tests --numprocesses auto --dist worksteal --benchmark-disable
 	$(BIN)/python tests/coverage_gate.py
 
 # The frameworks that voicecore lives in, each in an environment of its own.
