@@ -18,6 +18,7 @@ import h11
 import trio
 import trio.testing
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketRequest, wrap_server_stream
+from wsproto.utilities import LocalProtocolError
 
 from voicecore.emulator.chatting import ChatService, serve_chat
 from voicecore.emulator.ears import Ears, open_ears
@@ -110,6 +111,8 @@ async def _serve(emulator: Emulator, stream: trio.abc.HalfCloseableStream) -> No
             await _answer_plain(emulator, head, stream)
     except* (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed, HandshakeError):
         pass  # the client went away; where nurseries were open, that comes in a group
+    except* LocalProtocolError:
+        pass  # its ping crossed our close: trio-websocket would answer, and wsproto no longer can
     finally:
         await trio.aclose_forcefully(stream)
 
