@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-import trio
+from support import here
 from support.systems import EVERY, TTS, connect, said
 from support.wire import Wire, client
 
@@ -23,6 +23,7 @@ from voicecore.testing.damage import body_of
 from voicecore.vendors.deepdub.open import DeepdubOptions
 from voicecore.vendors.sixtydb.tts import MAX_REQUESTS
 
+RUNTIMES = here.BOTH
 KEY = "key-that-must-not-show"
 MAX_DEPTH = 1024  # of JSON: json_audio.rs
 
@@ -99,10 +100,10 @@ def test_what_a_vendor_goes_on_with_though_it_was_cancelled():
 async def test_connections_of_a_session(emulate, autojump_clock):
     dialect = next(case.values[0] for case in TTS if case.values[0].name == "vachana-tts")
     emulator = await emulate(pace=1)
-    async with connect(dialect, emulator) as tts, trio.open_nursery() as nursery:
+    async with connect(dialect, emulator) as tts, here.open_nursery() as nursery:
         for _ in range(MAX_CONNECTIONS + 1):
             nursery.start_soon(said, tts)
-        await trio.sleep(0.5)
+        await here.sleep(0.5)
         assert len(tts._links) == emulator.connections == MAX_CONNECTIONS
 
 
