@@ -17,7 +17,7 @@ from voicecore.content import FormatMismatch
 from voicecore.errors import ContainerError
 from voicecore.events import Audio, ContextAccepted, ContextFinished
 from voicecore.inbox import Received
-from voicecore.streams import Arrival, Metrics, ReplayBuffer, SpeechDecoder, StreamEncoder
+from voicecore.streams import Metrics, ReplayBuffer, SpeechDecoder, StreamEncoder
 from voicecore.vendors.deepdub.common import wav_header
 
 PCM16 = AudioFormat("pcm_s16le", 16_000)
@@ -139,7 +139,7 @@ def test_metrics_of_an_utterance():
     assert metrics.ttfb == 0.25 and metrics.duration == 1.0
     assert (metrics.bytes_received, metrics.chunks, metrics.audio_seconds) == (64_000, 3, 2.0)
     assert metrics.real_time_factor == 0.5 and metrics.dangling_bytes == 0
-    assert metrics.arrivals == [Arrival(0.25, 0.5), Arrival(0.5, 0.5), Arrival(1.0, 1.0)]
+    assert metrics.arrivals == [(0.25, 0.5), (0.5, 0.5), (1.0, 1.0)]
 
 
 def test_half_a_sample_at_the_end_is_reported_and_never_padded():

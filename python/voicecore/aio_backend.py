@@ -6,8 +6,8 @@ import asyncio
 import os
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -77,13 +77,8 @@ class AioBackend:
     def connect_limiter(self) -> ConnectLimiter:
         return _LIMITERS.setdefault(asyncio.get_running_loop(), ConnectLimiter())
 
-    @asynccontextmanager
-    async def background(self) -> AsyncIterator[set[AioLink]]:
-        links: set[AioLink] = set()
-        try:
-            yield links
-        finally:
-            await _end_all(links)
+    def background(self) -> AbstractAsyncContextManager[set[AioLink]]:
+        return _Links()
 
     def link(self, connection: Connection, changed: Lot, ended: Callable[[Link], None]) -> Link:
         return AioLink(self, connection, changed, ended)
@@ -105,6 +100,20 @@ class AioBackend:
             if not scope.expired():
                 raise
         raise late()
+
+
+class _Links:
+    """The links of a session. Not a generator: a loop that ends closes those it finds, at once and in any order, and a
+    session that is left open then must still find its own."""
+
+    def __init__(self) -> None:
+        self._links: set[AioLink] = set()
+
+    async def __aenter__(self) -> set[AioLink]:
+        return self._links
+
+    async def __aexit__(self, *_: object) -> None:
+        await _end_all(self._links)
 
 
 async def _end_all(links: set[AioLink]) -> None:

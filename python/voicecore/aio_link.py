@@ -51,7 +51,7 @@ class AioLink(Link, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(0)
+        self._transport.set_write_buffer_limits(high=1, low=0)  # TLS on asyncio pauses at 0 bytes for a limit of 0
         self._background.add(self)
         self.connection.start(self._began)
         self._moved()

@@ -63,6 +63,7 @@ from voicecore.events import (
     TransportClosed,
     TransportOpened,
 )
+from voicecore.frames import LONGEST, REST, TEXT, FrameCutter
 from voicecore.inbox import MAX_BUFFERED_EVENTS, MAX_BUFFERED_SECONDS, Inbox, Overflow, Received, seconds_of
 from voicecore.limits import RateLimiter
 from voicecore.protocol import (
@@ -134,6 +135,8 @@ class Connection:
         self._buffered_seconds = buffered_seconds
         self._on_overflow = on_overflow
         self._websocket = ClientProtocol(parse_url(url), max_size=MAX_MESSAGE_BYTES, logger=_SILENT)
+        self._head = b""  # the last bytes of an upgrade's answer that is not complete
+        self._frames = FrameCutter(min(LONGEST, MAX_MESSAGE_BYTES))
         self._fragments: list[bytes] = []
         self._fragments_are_text = False
         self._outgoing = BytesIO()  # its repr shows nothing: the upgrade request holds the key
@@ -147,6 +150,7 @@ class Connection:
         self._followed = protocol.session_state  # the state that the session's timers were set for
         self._inboxes: dict[str, Inbox] = {}
         self._touched: set[str] = set()
+        self.calm = False  # the last thing that happened was more audio: only those who read it need to know
 
     # --- what the driver asks ----------------------------------------------------------------------------
 
@@ -196,6 +200,11 @@ class Connection:
         return self._outgoing.tell() <= MAX_OUTGOING_BYTES
 
     @property
+    def has_data(self) -> bool:
+        """True while something is to go out."""
+        return self._outgoing.tell() > 0
+
+    @property
     def congested(self) -> bool:
         """True while a consumer is behind and the caller chose that the socket waits: then nothing should be read."""
         return self._on_overflow == "wait" and any(not inbox.fits(0.0) for inbox in self._inboxes.values())
@@ -210,6 +219,7 @@ class Connection:
         data = self._outgoing.getvalue()
         self._outgoing = BytesIO()
         if data:
+            self.calm = False
             self._timers["send"] = now + self.deadlines.send
         return data
 
@@ -248,6 +258,11 @@ class Connection:
             raise inbox.error()
         return None
 
+    def has_news(self, context_id: str) -> bool:
+        """True if `take` has something to give or to raise."""
+        inbox = self._inboxes.get(context_id)
+        return inbox is None or bool(inbox.queue) or inbox.error is not None
+
     def failure(self, context_id: str) -> VoicecoreError | None:
         """The error that a context will end in; None while there is none."""
         inbox = self._inboxes.get(context_id)
@@ -259,6 +274,7 @@ class Connection:
         """Begins the upgrade."""
         self.phase = Phase.UPGRADING
         self._last_received = now
+        self.calm = False
         self._timers["connect"] = now + self.deadlines.connect
         request = self._websocket.connect()
         request.headers.update(self._headers)
@@ -273,23 +289,25 @@ class Connection:
         """Bytes from the socket; b"" for its end."""
         if self.closed:
             return
+        self.calm = self._pinged_at is None
         self._last_received = now
         self._pinged_at = None
-        if data:
-            self._websocket.receive_data(data)
-        else:
+        frames = self._receive_upgrade(data, now) if self.phase is Phase.UPGRADING else data
+        for kind, piece in self._frames.cut(frames):
+            if kind == REST:
+                self._receive_rest(piece, now)
+            elif self.phase is Phase.OPEN:
+                self._receive_message(piece, kind == TEXT, now)
+        if not data:
+            self.calm = False
             self._websocket.receive_eof()
-        for event in self._websocket.events_received():
-            if isinstance(event, Frame):
-                self._receive_frame(event, now)
-            else:
-                assert isinstance(event, Response), "a client gets nothing else"
-                self._upgraded(event, now)
         self._flush()
-        self._notice_close(now, ended=not data)
+        if not self.calm:
+            self._notice_close(now, ended=not data)
 
     def handle_timeout(self, now: float) -> None:
         """Does whatever is due."""
+        self.calm = False
         if self.closed:
             return
         name = _due(self._timers, now)
@@ -308,6 +326,7 @@ class Connection:
         Raises the connection's error once it has one, `StateError` before it is open and after `close`,
         `RateLimitError` over a limit of the vendor, `ProtocolError` for an event that the state does not allow.
         """
+        self.calm = False
         name, state = type(event).__name__, self.protocol.session_state
         if not self.usable:
             raise self._unusable(f"{name} cannot be sent while {self.phase.name} and {state.name}")
@@ -339,6 +358,7 @@ class Connection:
         """
         if not self.is_open(context_id):
             return
+        self.calm = False
         self._give_up(context_id, now)
         self._flush()
 
@@ -351,6 +371,7 @@ class Connection:
 
     def forget(self, context_id: str) -> None:
         """Nobody reads this context any more: its queue is dropped."""
+        self.calm = False
         self._inboxes.pop(context_id, None)
         cancelled = self.protocol.contexts.get(context_id) is ContextState.CANCELLED
         if cancelled and self.protocol.dialect.silent_cancel:
@@ -358,6 +379,7 @@ class Connection:
 
     def close(self, now: float) -> None:
         """Begins the closing handshake, which has `deadlines.close` to end. Once begun, or over, there is no other."""
+        self.calm = False
         if self.phase in (Phase.CLOSING, Phase.CLOSED):
             return
         if self.phase is not Phase.OPEN:
@@ -372,6 +394,7 @@ class Connection:
 
     def abort(self, error: Callable[[], VoicecoreError] | None = None) -> None:
         """Ends everything at once: the driver closes the socket without a word."""
+        self.calm = False
         self.ended_by_us = self.ended_by_us or not self.closed
         self.must_abort = True
         self._finish(error or self._lost)
@@ -398,6 +421,29 @@ class Connection:
     def _flush(self) -> None:
         for data in self._websocket.data_to_send():
             self._outgoing.write(data)
+
+    def _receive_upgrade(self, data: bytes, now: float) -> bytes:
+        """Gives the library the upgrade's answer; what follows it is frames."""
+        head = self._head + data
+        end = head.find(b"\r\n\r\n")
+        answer = len(data) if end < 0 else end + 4 - len(self._head)
+        self._head = head[-3:]
+        self._receive_rest(data[:answer], now)
+        if self.phase is not Phase.UPGRADING or not data[answer:]:
+            return data[answer:]
+        self._receive_rest(data[answer:], now)  # the page of a refusal
+        return b""
+
+    def _receive_rest(self, data: bytes, now: float) -> None:
+        """What is not a plain data frame: the library's."""
+        self.calm = False
+        self._websocket.receive_data(data)
+        for event in self._websocket.events_received():
+            if isinstance(event, Frame):
+                self._receive_frame(event, now)
+            else:
+                assert isinstance(event, Response), "a client gets nothing else"
+                self._upgraded(event, now)
 
     def _upgraded(self, response: Response, now: float) -> None:
         fault = self._websocket.handshake_exc
@@ -440,8 +486,12 @@ class Connection:
         try:
             event = self.protocol.decoded(self._decoded(payload, text))
         except (MessageError, ProtocolError) as error:
+            self.calm = False
             self._protocol_error(error)
             return
+        if type(event) is Audio and self._more_audio(event, now):
+            return
+        self.calm = False
         if isinstance(event, ServerEvent):
             self._worked = self._worked or not isinstance(event, (Connecting, TransportOpened))
             self._complaint = None
@@ -570,6 +620,20 @@ class Connection:
                 self._put(context_id, ordered, now)
             self._follow_context(context_id, now, turn_ended=isinstance(event, FlushCompleted))
 
+    def _more_audio(self, event: Audio, now: float) -> bool:
+        """The message that nearly all are: the next piece of what is being spoken. False for every other."""
+        inbox = self._inboxes.get(event.context_id)
+        if inbox is None or inbox.steady is not self.protocol.contexts.get(event.context_id):
+            return False
+        seconds = len(event.data) / inbox.byte_rate
+        if not inbox.fits(seconds) or not inbox.is_next(event):
+            return False
+        inbox.put(Received(event, now))
+        inbox.timers["between_chunks"] = now + self.deadlines.between_chunks
+        self._worked, self._complaint = True, None
+        self._touched.add(event.context_id)
+        return True
+
     def _in_order(self, inbox: Inbox, event: ServerEvent, now: float) -> list[ServerEvent]:
         """What of a context may be read now: a message that is ahead of its turn waits for a moment."""
         events = inbox.in_order(event)
@@ -640,6 +704,7 @@ class Connection:
         inbox = self._inboxes.get(context_id)
         if inbox is not None and inbox.error is None:
             inbox.error = error
+            inbox.steady = None
             inbox.timers.clear()
             self._touched.add(context_id)
 
@@ -718,6 +783,7 @@ class Connection:
         if inbox is None:
             return
         wanted, timers = CONTEXT_DEADLINES.get(state), inbox.timers
+        inbox.steady = None
         timers.pop("grace", None)
         if wanted is None or inbox.error is not None or turn_ended:
             timers.clear()
@@ -732,6 +798,8 @@ class Connection:
                 timers["between_chunks"] = now + self.deadlines.between_chunks
         if grace := self.protocol.dialect.context_graces.get(state):
             timers["grace"] = now + grace.seconds
+        elif wanted == "between_chunks":
+            inbox.steady = state
 
     def _expired(self, name: DeadlineName | Literal["grace"], now: float) -> None:
         """One of the connection's own timers: there is nobody to say goodbye to."""

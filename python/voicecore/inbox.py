@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from voicecore.errors import VoicecoreError
 from voicecore.events import Audio, AudioFault, ContextFinished, Event, FlushCompleted, GenerationFinished, ServerEvent
-from voicecore.protocol import TimerName
+from voicecore.protocol import ContextState, TimerName
 from voicecore.reorder import Reorderer
 
 MAX_BUFFERED_SECONDS = 600.0  # of audio, per context: the longest text that a vendor takes, spoken slowly
@@ -40,14 +40,25 @@ class Inbox:
     peak: float = 0.0  # seconds of audio, the most that ever waited
     orders: dict[str | None, Reorderer] = field(default_factory=dict)  # by generation: each has numbers of its own
     error: Callable[[], VoicecoreError] | None = None
+    steady: ContextState | None = (
+        None  # while in this state, more audio moves one deadline away and changes nothing else
+    )
 
     def in_order(self, event: ServerEvent) -> list[ServerEvent]:
         """What may be read now that this came: a message that is ahead of its turn waits for those before it."""
         if isinstance(event, Audio):
-            return self.orders.setdefault(event.generation, Reorderer()).push(event)
+            order = self.orders.get(event.generation)
+            if order is None:
+                order = self.orders[event.generation] = Reorderer()
+            return order.push(event)
         if isinstance(event, GenerationFinished):
             return [*self.orders.pop(event.generation, Reorderer()).flush(), event]
         return [*self.late_order(), event]
+
+    def is_next(self, audio: Audio) -> bool:
+        """Takes note of a message that is in its turn, while nothing waits for it; False, and no note, otherwise."""
+        order = self.orders.get(audio.generation)
+        return order is not None and order.is_next(audio)
 
     def late_order(self) -> list[ServerEvent]:
         """The wait is over: everything that was held back; and the numbers begin again."""

@@ -74,9 +74,10 @@ class Link(ABC):
                 raise self.connection.error()
             await self._lot(SESSION).park()
 
-    def send(self, event: Event, *, byte_rate: int = 1) -> None:
-        """Queues an event; it is sent without further ado."""
-        self.connection.send(event, self._now(), byte_rate=byte_rate)
+    def send(self, *events: Event, byte_rate: int = 1) -> None:
+        """Queues events; they are sent without further ado, together."""
+        for event in events:
+            self.connection.send(event, self._now(), byte_rate=byte_rate)
         self._wake()
 
     def cancel(self, context_id: str) -> None:
@@ -103,7 +104,10 @@ class Link(ABC):
 
     async def next(self, context_id: str = SESSION) -> Received:
         """The next event of a context. Cancelling it loses nothing: the event stays in the inbox."""
-        await self._backend.cancel_point()
+        if self.connection.congested:  # whose deadlines passed while nothing was read learns that before anything is
+            await self._backend.checkpoint()
+        elif self.connection.has_news(context_id):  # else the wait below is a checkpoint
+            await self._backend.cancel_point()
         while (received := self.take(context_id)) is None:
             await self.news(context_id)
         return received
@@ -111,7 +115,8 @@ class Link(ABC):
     def take(self, context_id: str) -> Received | None:
         """The next event of a context, if there is one. Raises its error once all is read."""
         received = self.connection.take(context_id)
-        self._consumed()
+        if received is not None:
+            self._consumed()
         return received
 
     def nudge(self, context_id: str) -> None:
@@ -143,6 +148,8 @@ class Link(ABC):
         for context_id in self.connection.touched():
             if lot := self._readers.get(context_id):
                 lot.unpark_all()
+        if self.connection.calm:
+            return
         self._changed.unpark_all()
         if self.connection.closed:
             self._senders.unpark_all()

@@ -466,6 +466,8 @@ class Protocol:
         self.flushes: Counter[str] = Counter()
         self.hearing = False
         self.processing = 0
+        client = role is Role.CLIENT
+        self._playing = {state for state, row in dialect.contexts.items() if client and row.get(Audio) is state} - LEFT
         self._generations = Generations()
         self.late_messages = 0
         self.unknown_messages = 0
@@ -479,6 +481,8 @@ class Protocol:
         """Takes what a wire message says: the rest of `receive`."""
         if event is None:
             return None
+        if type(event) is Audio and self.contexts.get(event.context_id) in self._playing:
+            return event  # nearly all messages are such
         if getattr(event, "context_id", None) == CURRENT:
             event = replace(event, context_id=self._current())  # type: ignore[call-arg] # it has one
             if self.role is Role.CLIENT and not self._is_awaited(event):

@@ -34,6 +34,16 @@ class Reorderer:
         """True while a message is held back for those before it."""
         return bool(self._ahead)
 
+    def is_next(self, audio: Audio) -> bool:
+        """As `push` for a message that is in its turn, or has no number; False, with nothing done, for any other."""
+        if audio.index is None or not self._counts:
+            return not self._ahead
+        if audio.index != self._next or self._ahead:
+            return False
+        self._note(audio.index, audio)
+        self._next += 1
+        return True
+
     def push(self, audio: Audio) -> list[ServerEvent]:
         """Takes the next message that came; gives what may be played now, in order."""
         index = audio.index

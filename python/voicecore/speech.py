@@ -119,9 +119,8 @@ class Speech:
         if not self._tts.dialect.streams_text:
             link.send(Synthesize(self.context_id, self._text, self._voice, self._options), byte_rate=rate)
             return
-        link.send(OpenContext(self.context_id, self._voice, self._options), byte_rate=rate)
-        link.send(SendText(self.context_id, self._text))
-        link.send(FlushContext(self.context_id))
+        begin = OpenContext(self.context_id, self._voice, self._options)
+        link.send(begin, SendText(self.context_id, self._text), FlushContext(self.context_id), byte_rate=rate)
 
 
 class SpeechContext(ABC):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -25,12 +25,9 @@ from voicecore.events import (
 )
 from voicecore.inbox import Received
 
-
-class Arrival(NamedTuple):
-    """One message with audio: when it came (seconds since the request) and how much it brought (seconds)."""
-
-    at: float
-    seconds: float
+# One message with audio: when it came (seconds since the request) and how much it brought (seconds). A plain tuple: the
+# garbage collector lets go of those, and does not walk every chunk of every call again and again.
+Arrival = tuple[float, float]
 
 
 @dataclass(slots=True)
@@ -97,7 +94,8 @@ class SpeechDecoder:
         """The chunk that an event makes; None when it holds no sound yet."""
         match received.event:
             case Audio(_, data, _, extra):
-                self.details.update(extra)
+                if extra:
+                    self.details.update(extra)
                 return self._chunk(self._samples(data), data, received.at)
             case AudioFault(_, missing, duplicates, dropped):
                 self._metrics.dropped_bytes += dropped
@@ -148,9 +146,10 @@ class SpeechDecoder:
             return None
         chunk = AudioChunk(samples, self.format, self._context_id, self.sequence)
         self.sequence += 1
+        seconds = chunk.duration
         metrics.chunks += 1
-        metrics.audio_seconds += chunk.duration
-        metrics.arrivals.append(Arrival(at - metrics.requested_at, chunk.duration))
+        metrics.audio_seconds += seconds
+        metrics.arrivals.append((at - metrics.requested_at, seconds))
         return chunk
 
 

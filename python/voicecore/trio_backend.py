@@ -21,7 +21,34 @@ from voicecore.trio_link import TrioLink
 T = TypeVar("T")
 OpenStream = Callable[[str, ssl.SSLContext | None], Awaitable[trio.abc.Stream]]
 
+FAIR = 8  # events that a task may take in a row before others run
+
 _LIMITER: trio.lowlevel.RunVar[ConnectLimiter] = trio.lowlevel.RunVar("voicecore.connect_limiter")
+
+
+class TaskLot:
+    """What the sessions need of a `ParkingLot`, and nothing else: every chunk of audio passes here."""
+
+    __slots__ = ("_tasks",)
+
+    def __init__(self) -> None:
+        self._tasks: list[trio.lowlevel.Task] = []
+
+    async def park(self) -> None:
+        task = trio.lowlevel.current_task()
+        self._tasks.append(task)
+
+        def leave(_: object) -> trio.lowlevel.Abort:
+            self._tasks.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(leave)
+
+    def unpark_all(self) -> None:
+        if self._tasks:
+            tasks, self._tasks = self._tasks, []
+            for task in tasks:
+                trio.lowlevel.reschedule(task)
 
 
 class TrioBackend:
@@ -30,15 +57,25 @@ class TrioBackend:
     now = staticmethod(trio.current_time)
     sleep = staticmethod(trio.sleep)
     checkpoint = staticmethod(trio.lowlevel.checkpoint)
-    cancel_point = staticmethod(trio.lowlevel.checkpoint)
     background = staticmethod(flat_nursery)
+
+    def __init__(self) -> None:
+        self._at_once = 0  # awaits in a row that had nothing to wait for
+
+    async def cancel_point(self) -> None:
+        """Others get their turn now and then: to go round the loop costs as much as a chunk's decoding."""
+        self._at_once = (self._at_once + 1) % FAIR
+        if self._at_once:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await trio.lowlevel.checkpoint()
 
     def check(self) -> None:
         if not trio.lowlevel.in_trio_task():
             raise StateError("voicecore.connect_tts and connect_stt run on trio; on asyncio use voicecore.aio's")
 
     def lot(self) -> Lot:
-        return trio.lowlevel.ParkingLot()
+        return TaskLot()
 
     def lock(self) -> AbstractAsyncContextManager[None]:
         return trio.Lock()

@@ -18,7 +18,7 @@ from voicecore.cli.report import page, playback
 from voicecore.cli.transcribe import Finals
 from voicecore.emulator.phrases import DEMO_SENTENCE
 from voicecore.events import Transcript
-from voicecore.streams import Arrival, Metrics
+from voicecore.streams import Metrics
 from voicecore.vendors import DIALECTS
 
 TTS = [dialect.name for dialect in DIALECTS if dialect.kind == "tts"]
@@ -183,7 +183,7 @@ def expect_self_contained(html: str, names: list[str]) -> None:
 
 
 def outcome(name: str = "deepdub-open", kind: str = "tts", **fields: object) -> Outcome:
-    arrivals = [Arrival(0.1, 0.2), Arrival(0.15, 0.2), Arrival(0.9, 0.2)]
+    arrivals = [(0.1, 0.2), (0.15, 0.2), (0.9, 0.2)]
     metrics = Metrics(0.0, 0.1, 1.0, 100, 0.6, 3, arrivals)
     return Outcome(name, kind, samples=np.arange(-2000, 2000, dtype=np.int16), metrics=metrics, **fields)
 

@@ -29,7 +29,7 @@ from voicecore.events import Transcript
 from voicecore.on_trio import connect_stt, connect_tts
 from voicecore.protocol import Dialect
 from voicecore.recognition import SttStream
-from voicecore.streams import Arrival, Metrics
+from voicecore.streams import Metrics
 from voicecore.vendors import DIALECTS
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ async def _send(stream: SttStream, stereo: Any, metrics: Metrics, advance: Calla
         seconds = len(frame) / STREAMED.sample_rate
         metrics.chunks += 1
         metrics.audio_seconds += seconds
-        metrics.arrivals.append(Arrival(trio.current_time() - metrics.requested_at, seconds))
+        metrics.arrivals.append((trio.current_time() - metrics.requested_at, seconds))
         advance(seconds)
     await stream.finish()
 

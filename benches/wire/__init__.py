@@ -1,0 +1,1 @@
+"""From the socket to samples: ours and its peers under the same load. `python -m benches.wire --help`."""
