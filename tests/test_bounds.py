@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import pytest
-import trio
+from support import here
 from support.systems import EVERY, TTS, connect, said
-from support.wire import Wire, client
+from support.wire import DIALECTS, Wire, client
 
 import voicecore
 from voicecore import connection as bounds
+from voicecore.chat import MAX_SHOWN, refusal
 from voicecore.codec import AudioMessageScanner
-from voicecore.connection import MAX_ABANDONED, MAX_ECHO_BYTES
+from voicecore.connection import MAX_ABANDONED
 from voicecore.errors import MessageError, ProtocolError, QueueOverflowError
-from voicecore.events import CancelContext, Synthesize
+from voicecore.events import CancelContext, Malformed, Synthesize
 from voicecore.inbox import MAX_BUFFERED_SECONDS, Inbox, Received
 from voicecore.protocol import Role
+from voicecore.secret import Secret
 from voicecore.session import MAX_CONNECTIONS
 from voicecore.testing import Talk
 from voicecore.testing.damage import body_of
-from voicecore.vendors.deepdub.open import DeepdubOptions
+from voicecore.vendors.deepdub.open import MAX_SOUND, DeepdubOptions
+from voicecore.vendors.sixtydb.stt import MAX_LANGUAGES, SixtydbSttOptions
 from voicecore.vendors.sixtydb.tts import MAX_REQUESTS
+from voicecore.vendors.uplift import socketio
+from voicecore.vendors.uplift.socketio import MAX_MILLISECONDS
+from voicecore.vendors.uplift.speech import MAX_ID, UpliftOptions
 
+RUNTIMES = here.BOTH
 KEY = "key-that-must-not-show"
 MAX_DEPTH = 1024  # of JSON: json_audio.rs
 
@@ -74,14 +82,54 @@ def test_seconds_that_wait_by_default():
     assert inbox.fits(0.0) and not inbox.fits(0.001)
 
 
-def test_how_long_a_message_is_searched_for_an_echoed_key():
-    """Vendors echo it in errors, which are short; audio is not searched."""
-    for size in (MAX_ECHO_BYTES, MAX_ECHO_BYTES + 1):
-        wire = Wire(client(key=KEY))
-        head = f'{{"surprise":"{KEY}'
-        wire.say(head + "x" * (size - len(head) - 2) + '"}')
-        [event] = wire.taken()
-        assert (KEY in str(event.message)) is (size > MAX_ECHO_BYTES)
+@pytest.mark.parametrize("size", [100, 100_000, bounds.MAX_MESSAGE_BYTES])
+def test_a_key_that_a_vendor_echoes_is_hidden_in_a_message_of_any_size(size):
+    wire = Wire(client(key=KEY))
+    head = f'{{"surprise":"{KEY}'
+    wire.say(head + "x" * (size - len(head) - 2) + '"}')
+    [event] = wire.taken()
+    assert KEY not in str(event.message) and event.message["surprise"].startswith("***x")
+
+
+@pytest.mark.parametrize(
+    ("bound", "use"),
+    [
+        (MAX_LANGUAGES, lambda count: SixtydbSttOptions(languages=["en"] * count)),
+        (MAX_ID, lambda count: UpliftOptions(phrase_replacement_config_id="x" * count)),
+    ],
+)
+def test_what_options_hold(bound, use):
+    use(bound)
+    with pytest.raises(voicecore.ConfigurationError):
+        use(bound + 1)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "bound", "message"),
+    [
+        ("deepdub", MAX_SOUND, lambda count: {"action": "gender-classify", "generationId": "a", "audio": "A" * count}),
+        ("uplift", MAX_ID, lambda count: {"type": "cancel", "requestId": "x" * count}),
+        ("60db", MAX_LANGUAGES, lambda count: {"type": "start", "languages": ["en"] * count}),
+    ],
+)
+@pytest.mark.parametrize("past", [0, 1])
+def test_what_a_server_takes_in_a_request(dialect, bound, message, past):
+    decode, over = DIALECTS[dialect]().decode, 4 * past if bound == MAX_SOUND else past  # base64 is a multiple of four
+    event = decode(json.dumps(message(bound + over)).encode(), text=True, role=Role.SERVER)
+    assert isinstance(event, Malformed) is bool(past)
+
+
+def test_the_times_that_engine_io_names():
+    opened = '0{"sid":"a","pingInterval":%d,"pingTimeout":1}'
+    assert socketio.decode((opened % MAX_MILLISECONDS).encode())
+    with pytest.raises(MessageError):
+        socketio.decode((opened % (MAX_MILLISECONDS + 1)).encode())
+
+
+@pytest.mark.parametrize("length", [MAX_SHOWN, MAX_SHOWN + 1])
+def test_what_is_shown_of_a_chat_vendors_words(length):
+    error = refusal("60db", "u", 400, {}, json.dumps({"error": "x" * length}).encode(), Secret("k" * 20))
+    assert str(error).count("x") == MAX_SHOWN and str(error).endswith("...") is (length > MAX_SHOWN)
 
 
 def test_what_a_vendor_goes_on_with_though_it_was_cancelled():
@@ -99,10 +147,10 @@ def test_what_a_vendor_goes_on_with_though_it_was_cancelled():
 async def test_connections_of_a_session(emulate, autojump_clock):
     dialect = next(case.values[0] for case in TTS if case.values[0].name == "vachana-tts")
     emulator = await emulate(pace=1)
-    async with connect(dialect, emulator) as tts, trio.open_nursery() as nursery:
+    async with connect(dialect, emulator) as tts, here.open_nursery() as nursery:
         for _ in range(MAX_CONNECTIONS + 1):
             nursery.start_soon(said, tts)
-        await trio.sleep(0.5)
+        await here.sleep(0.5)
         assert len(tts._links) == emulator.connections == MAX_CONNECTIONS
 
 

@@ -15,6 +15,7 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from voicecore import connection as module
 from voicecore.connection import (
+    LONG_MESSAGE,
     MAX_MESSAGE_BYTES,
     MAX_OUTGOING_BYTES,
     MAX_UNREAD_EVENTS,
@@ -1225,6 +1226,24 @@ def test_a_key_that_the_vendor_echoes_is_shown_nowhere():
     wire.close(1008, f"bad {key.reveal()}")
     error = wire.error()
     assert "bad ***" in str(error) and error.reason == "bad ***"
+
+
+@pytest.mark.parametrize("size", [10, LONG_MESSAGE, LONG_MESSAGE + 1, 1_000_000])
+def test_a_key_beside_audio_is_hidden_and_the_audio_is_whole(size):
+    wire, data = Wire(client(key=KEY)), bytes(size)
+    wire.send(speak(), byte_rate=10**9)
+    wire.say(sound(data=data) | {"diacritized": KEY}, sound(data=data, index=1))
+    echoed, plain = wire.taken("a")
+    assert echoed.data == plain.data == data
+    assert echoed.extra == {"diacritized": "***"} and not plain.extra
+
+
+@pytest.mark.parametrize("size", [0, LONG_MESSAGE])
+def test_a_key_in_a_message_that_is_none_is_shown_nowhere(size):
+    wire = Wire(client(key=KEY))
+    wire.say("{" + f'"x": nonsense {KEY}' + "x" * size)
+    error = wire.error()
+    assert isinstance(error, ProtocolError) and KEY not in str(error)
 
 
 def test_a_key_in_the_answer_to_the_upgrade_is_shown_nowhere():

@@ -61,6 +61,24 @@ def test_only_reveal_gives_it():
     assert Secret(KEY).reveal() == KEY
 
 
+AWKWARD = "k\"ey/\\<with>&+=odd~signs'"
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        json.dumps,
+        lambda text: json.dumps(text).replace("/", "\\/"),
+        lambda text: json.dumps(text).replace("<", "\\u003c").replace("=", "\\u003D"),
+        lambda text: '"' + "".join(f"\\u{ord(character):04x}" for character in text) + '"',
+    ],
+)
+def test_a_text_is_hidden_however_json_escapes_it(spell):
+    said = f'{{"a\\n": {spell("so " + AWKWARD + " it is")}}}'
+    assert json.loads(said) == {"a\n": f"so {AWKWARD} it is"}
+    assert json.loads(Secret(AWKWARD).hidden_in(said.encode())) == {"a\n": "so *** it is"}
+
+
 def test_equal_texts_are_equal_secrets():
     assert Secret(KEY) == Secret(KEY) and hash(Secret(KEY)) == hash(Secret(KEY))
     assert Secret(KEY) != Secret("other") and Secret(KEY) != KEY

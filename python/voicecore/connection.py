@@ -76,6 +76,7 @@ from voicecore.protocol import (
     ContextState,
     DeadlineName,
     Protocol,
+    Role,
     SessionState,
     TimerName,
 )
@@ -88,7 +89,7 @@ MAX_MESSAGE_BYTES = 16 * 2**20
 MAX_UNREAD_EVENTS = 100  # of the session itself, for text-to-speech
 MAX_CONTEXTS = 1000  # open at once on one socket
 MAX_ABANDONED = 4  # cancelled contexts that the vendor goes on with, on one socket: many vendors serve five at once
-MAX_ECHO_BYTES = 16 * 2**10  # messages up to this length are searched for the key, which a vendor may echo
+LONG_MESSAGE = 8 * 2**10  # bytes: in a longer one that is audio, the key is searched in what is not sound
 MAX_OUTGOING_BYTES = 64 * 2**10  # above it `can_send` is false and the driver lets the sender wait
 TERMINAL_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 
@@ -482,10 +483,8 @@ class Connection:
                 self._receive_message(message, self._fragments_are_text, now)
 
     def _receive_message(self, payload: bytes, text: bool, now: float) -> None:
-        if len(payload) <= MAX_ECHO_BYTES:
-            payload = self._key.hidden_in(payload)
         try:
-            event = self.protocol.receive(payload, text=text)
+            event = self.protocol.decoded(self._decoded(payload, text))
         except (MessageError, ProtocolError) as error:
             self.calm = False
             self._protocol_error(error)
@@ -503,6 +502,23 @@ class Connection:
                 self._part(self._left)
         elif self._timers and self.protocol.dialect.max_contexts is not None:
             self._confirm_cancel()
+
+    def _decoded(self, payload: bytes, text: bool) -> Event | None:
+        """What a message says, without the key, which a vendor may echo."""
+        if len(payload) > LONG_MESSAGE and (audio := self._long_audio(payload, text)) is not None:
+            return audio
+        return self.protocol.dialect.decode(self._key.hidden_in(payload), text=text, role=Role.CLIENT)
+
+    def _long_audio(self, payload: bytes, text: bool) -> Audio | None:
+        """What a message says if it is audio without the key beside it. To search all of it would cost a tenth more."""
+        try:
+            event = self.protocol.dialect.decode(payload, text=text, role=Role.CLIENT)
+        except (MessageError, ProtocolError):
+            return None
+        if not isinstance(event, Audio):
+            return None
+        beside = f"{event.context_id}{event.generation}{event.extra or ''}".encode("utf-8", "replace")
+        return event if self._key.hidden_in(beside) == beside else None
 
     def _reply(self, event: ServerEvent, now: float) -> None:
         answer = self.protocol.dialect.reply(event, self._key)

@@ -475,7 +475,10 @@ class Protocol:
 
     def receive(self, payload: bytes, *, text: bool) -> Event | None:
         """Takes one wire message from the peer; None when it is late, and to be dropped, or means nothing."""
-        event = self.dialect.decode(payload, text=text, role=self.role)
+        return self.decoded(self.dialect.decode(payload, text=text, role=self.role))
+
+    def decoded(self, event: Event | None) -> Event | None:
+        """Takes what a wire message says: the rest of `receive`."""
         if event is None:
             return None
         if type(event) is Audio and self.contexts.get(event.context_id) in self._playing:

@@ -6,6 +6,7 @@ gives the text, and only the code that builds the upgrade request calls it.
 
 from __future__ import annotations
 
+import re
 from typing import NoReturn
 
 SHORTEST_TO_HIDE = 8  # a shorter text may be part of any word
@@ -24,9 +25,11 @@ class Secret:
         return self._text
 
     def hidden_in(self, data: bytes) -> bytes:
-        """`data` with the text in it, which a peer may echo, replaced by `***`."""
+        """`data` with the text in it, which a peer may echo as it is or escaped as JSON can be, replaced by `***`."""
         if len(self._text) < SHORTEST_TO_HIDE:
             return data
+        if b"\\" in data:
+            data = re.sub("".join(map(_in_json, self._text)).encode(), b"***", data)
         return data.replace(self._text.encode(), b"***")
 
     def __repr__(self) -> str:
@@ -40,6 +43,13 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret cannot be pickled or copied")
+
+
+def _in_json(character: str) -> str:
+    """A pattern for all that a character may look like in a JSON string."""
+    code = "".join(f"[{digit}{digit.upper()}]" for digit in f"{ord(character):04x}")
+    plain = re.escape(character)
+    return rf"(?:\\u{code}|\\?{plain})" if character in '"\\/' else rf"(?:\\u{code}|{plain})"
 
 
 def without_query(url: str) -> str:

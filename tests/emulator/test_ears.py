@@ -13,7 +13,16 @@ import trio.testing
 
 from voicecore import codec
 from voicecore.emulator import ears as ears_module
-from voicecore.emulator.ears import Ears, Heard, ListeningSession, SpeechEnded, SpeechStarted, open_ears
+from voicecore.emulator.ears import (
+    MAX_WAITING_INTERIMS,
+    Ears,
+    Heard,
+    ListeningSession,
+    SpeechEnded,
+    SpeechStarted,
+    open_ears,
+)
+from voicecore.emulator.endpointer import Utterance
 from voicecore.emulator.phrases import DEMO_SENTENCE, PHRASES
 from voicecore.emulator.voice import open_voice
 from voicecore.emulator.worker import EngineError, Worker
@@ -293,6 +302,14 @@ async def test_feeding_waits_when_nobody_listens(deaf: Ears, monkeypatch: pytest
         assert fed == 6  # three utterances of a second wait
         assert len([one async for one in session]) == 20
     assert fed == 20
+
+
+@pytest.mark.parametrize(("interims", "waiting"), [(2, 2), (MAX_WAITING_INTERIMS, 3), (MAX_WAITING_INTERIMS + 1, 3)])
+async def test_so_many_interims_wait_for_the_recogniser_and_they_are_the_newest(ears, interims, waiting) -> None:
+    async with ears.listen(interim_interval=0.5) as session:
+        await session.feed(np.concatenate([tone(0.5)] * interims).tobytes() + tone(0.2).tobytes())
+        ends = [event.end for event in session._waiting if isinstance(event, Utterance)]
+    assert len(ends) == waiting and ends == sorted(ends) and ends[-1] > 0.5 * (interims - 1)
 
 
 async def test_leaving_the_block_wakes_the_feeder(deaf: Ears, monkeypatch: pytest.MonkeyPatch) -> None:

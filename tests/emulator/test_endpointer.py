@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicecore.emulator.endpointer import Endpointer, SpeechStarted, Utterance
+from voicecore.emulator.endpointer import FRAME_SECONDS, MAX_UTTERANCE_FRAMES, Endpointer, SpeechStarted, Utterance
 
 RATE = 16_000
 
@@ -92,3 +92,10 @@ MIXED = silence(0.2) + tone(0.4) + silence(0.6) + tone(0.05) + silence(0.1) + to
 def test_any_cut_gives_the_same(size: int) -> None:
     size = max(size, 7)
     assert listen(MIXED, size, interim_interval=0.2) == listen(MIXED, interim_interval=0.2)
+
+
+def test_an_utterance_that_does_not_end_is_cut_at_its_bound() -> None:
+    longest, words = MAX_UTTERANCE_FRAMES * FRAME_SECONDS, tone(0.9) + silence(0.1)
+    assert len(bounds(listen(words * round(longest - 1) + silence(1)))) == 1
+    lengths = [end - start for start, end in bounds(listen(words * round(longest + 2) + silence(1)))]
+    assert len(lengths) == 2 and longest - 1 < max(lengths) <= longest

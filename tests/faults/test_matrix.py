@@ -17,7 +17,8 @@ def test_the_page_is_what_the_marks_say(tmp_path):
     """Marks that came or went show here; `make docs` writes the page from a run."""
     page = tmp_path / "faults.md"
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--collect-only", "-m", "fault"]
-    done = subprocess.run([*command, "--fault-matrix", page, ROOT / "tests"], capture_output=True, cwd=ROOT)
+    marked = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if ".fault(" in path.read_text()]
+    done = subprocess.run([*command, "--fault-matrix", page, *marked], capture_output=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout.decode()[-2000:]
     assert page.read_text() == PAGE.read_text(), "run `make docs`"
 

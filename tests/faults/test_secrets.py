@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+from support import here
 from support.memory_http import MemoryTransport
 from support.systems import EVERY, TTS, connect, recognised, said
 
@@ -21,6 +22,7 @@ from voicecore.emulator import Profile, run_emulator
 from voicecore.emulator.faults import parse_fault
 from voicecore.secret import Secret
 
+RUNTIMES = here.BOTH
 CANARY = "canary-7f3a9c51e2d84b06"
 TROUBLE = [None, "drop", "close=1008", "garbage", "truncate", "stall", "error", "http=503"]
 
@@ -108,6 +110,7 @@ async def test_the_key_shows_in_no_log_error_repr_or_pickle(
 
 
 @pytest.mark.fault(20, "60db-llm")
+@here.only_trio  # httpx2 in memory is on trio
 @pytest.mark.parametrize("trouble", [None, "drop", "garbage", "truncate", "error", "http=503", "http=401"])
 async def test_the_key_of_a_chat_shows_nowhere(trouble, caplog, capfd, autojump_clock):
     """httpx2's and httpcore's loggers are at DEBUG too."""
@@ -132,7 +135,7 @@ async def test_the_key_of_a_chat_shows_nowhere(trouble, caplog, capfd, autojump_
 @pytest.mark.fault(20)
 @pytest.mark.parametrize("dialect", EVERY)
 async def test_the_key_is_not_in_what_is_said_of_a_wrong_argument(dialect):
-    opener = voicecore.connect_tts if dialect.kind == "tts" else voicecore.connect_stt
+    opener = here.connect_tts if dialect.kind == "tts" else here.connect_stt
     url = f"wss://user:{CANARY}@vendor.example{dialect.path()}?apiKey={CANARY}#{CANARY}"
     for wrong in (
         {"api_key": f"{CANARY}\n"},
@@ -150,6 +153,7 @@ async def test_the_key_is_not_in_what_is_said_of_a_wrong_argument(dialect):
 
 
 @pytest.mark.fault(20, "tts", "stt")
+@here.only_trio  # the processes are the emulator's
 async def test_no_process_that_is_started_gets_the_key(monkeypatch):
     """The engines' worker processes: neither their arguments nor their environment."""
     for name in ("SIXTY_DB_API_KEY", "DEEPDUB_API_KEY", "VACHANA_API_KEY", "UPLIFTAI_API_KEY"):

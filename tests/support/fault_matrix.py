@@ -124,7 +124,8 @@ _HEAD = """# The fault matrix
 
 Thirty faults that clients of voice vendors met in the field, and what shows that each is dealt with, for every system
 that voicecore speaks. Written by `make docs` from a run of the tests; a letter is a test of the list below, which
-passed. "-" is not applicable: the reason stands with the fault.
+passed. "-" is not applicable: the reason stands with the fault. Tests of `tests/faults` and
+`tests/conformance` that go through a session run on both drivers, trio and asyncio; those of the chat run on trio.
 """
 
 
