@@ -23,6 +23,7 @@ from voicecore import Reconnect
 from voicecore.emulator import run_emulator
 from voicecore.reconnect import ConnectLimiter
 from voicecore.testing import run_fault_proxy
+from voicecore.trio_backend import TrioBackend
 
 POLICY = Reconnect(attempts=10, per_minute=30)
 DOWN_SECONDS = 5.0
@@ -104,7 +105,7 @@ def simulate(clients: int, seed: int) -> tuple[list[float], list[float]]:
     """The same, run to its end on a virtual clock."""
     random.seed(seed)
     clock = trio.testing.MockClock(autojump_threshold=0)
-    with mock.patch("voicecore.session._connect_limiter", ConnectLimiter):  # each client is a process
+    with mock.patch.object(TrioBackend, "connect_limiter", side_effect=ConnectLimiter):  # each client is a process
         return trio.run(partial(restart, clients), clock=clock)
 
 
