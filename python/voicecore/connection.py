@@ -301,8 +301,8 @@ class Connection:
         if not data:
             self.calm = False
             self._websocket.receive_eof()
-        self._flush()
         if not self.calm:
+            self._flush()
             self._notice_close(now, ended=not data)
 
     def handle_timeout(self, now: float) -> None:
@@ -625,10 +625,8 @@ class Connection:
         inbox = self._inboxes.get(event.context_id)
         if inbox is None or inbox.steady is not self.protocol.contexts.get(event.context_id):
             return False
-        seconds = len(event.data) / inbox.byte_rate
-        if not inbox.fits(seconds) or not inbox.is_next(event):
+        if not inbox.put_next(event, now):
             return False
-        inbox.put(Received(event, now))
         inbox.timers["between_chunks"] = now + self.deadlines.between_chunks
         self._worked, self._complaint = True, None
         self._touched.add(event.context_id)

@@ -55,10 +55,19 @@ class Inbox:
             return [*self.orders.pop(event.generation, Reorderer()).flush(), event]
         return [*self.late_order(), event]
 
-    def is_next(self, audio: Audio) -> bool:
-        """Takes note of a message that is in its turn, while nothing waits for it; False, and no note, otherwise."""
+    def put_next(self, audio: Audio, now: float) -> bool:
+        """`in_order` and `put` for audio that is in its turn, and fits; False, with nothing done, for any other."""
+        seconds = self.seconds + len(audio.data) / self.byte_rate
         order = self.orders.get(audio.generation)
-        return order is not None and order.is_next(audio)
+        if order is None or seconds > self.seconds_limit or len(self.queue) >= MAX_BUFFERED_EVENTS:
+            return False
+        if not order.is_next(audio):
+            return False
+        self.seconds = seconds
+        if seconds > self.peak:
+            self.peak = seconds
+        self.queue.append(Received(audio, now))
+        return True
 
     def late_order(self) -> list[ServerEvent]:
         """The wait is over: everything that was held back; and the numbers begin again."""

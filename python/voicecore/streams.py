@@ -82,6 +82,7 @@ class SpeechDecoder:
     ) -> None:
         self.sequence = 0  # of the next chunk
         self.format = output or wire
+        self._byte_rate = self.format.byte_rate
         self.details: dict[str, Any] = {}
         self._context_id = context_id
         self._output = output
@@ -93,7 +94,7 @@ class SpeechDecoder:
     def decode(self, received: Received) -> AudioChunk | None:
         """The chunk that an event makes; None when it holds no sound yet."""
         match received.event:
-            case Audio(_, data, _, extra):
+            case Audio(data=data, extra=extra):
                 if extra:
                     self.details.update(extra)
                 return self._chunk(self._samples(data), data, received.at)
@@ -128,6 +129,7 @@ class SpeechDecoder:
         self._warn(FormatMismatch(self._context_id, self._content.declared, found))
         if self._output is None:
             self.format = found
+            self._byte_rate = found.byte_rate
         else:
             self._transcoder = Transcoder(found, self._output)
 
@@ -146,7 +148,7 @@ class SpeechDecoder:
             return None
         chunk = AudioChunk(samples, self.format, self._context_id, self.sequence)
         self.sequence += 1
-        seconds = chunk.duration
+        seconds = samples.nbytes / self._byte_rate  # its duration
         metrics.chunks += 1
         metrics.audio_seconds += seconds
         metrics.arrivals.append((at - metrics.requested_at, seconds))
