@@ -25,7 +25,7 @@ from support import guest, loops
 
 import voicecore
 
-BOTH = ("trio", "asyncio")
+BOTH = ("trio", "asyncio", "sockets")
 REAL = ("trio", "real asyncio", "real uvloop")
 only_trio = pytest.mark.only_trio
 
