@@ -26,7 +26,6 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
-from websockets.protocol import State
 
 from voicecore.deadlines import Deadlines
 from voicecore.errors import (
@@ -403,8 +402,6 @@ class Connection:
 
     def _say(self, event: Event) -> None:
         message = self.protocol.send(event)
-        if self._websocket.state is not State.OPEN:
-            return  # the peer's close came in the same delivery as what this answers: nobody hears it
         if isinstance(message, str):
             self._websocket.send_text(message.encode())
         elif message is not None:
@@ -534,8 +531,7 @@ class Connection:
 
     def _part(self, error: Callable[[], VoicecoreError]) -> None:
         """The session is over but the socket is not: closes it, and ends with `error` unless there was one before."""
-        if self._websocket.state is State.OPEN:
-            self._websocket.send_close(1000)
+        self._websocket.send_close(1000)
         self._flush()
         self._finish(error)
 
