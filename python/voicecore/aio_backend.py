@@ -36,15 +36,12 @@ class AioLot:
         self._loop = asyncio.get_running_loop()
         self._waiting: list[asyncio.Future[None]] = []
 
-    async def park(self) -> None:
+    def park(self) -> asyncio.Future[None]:
         future = self._loop.create_future()
+        if self._waiting:  # those who were cancelled are gone
+            self._waiting = [other for other in self._waiting if not other.done()]
         self._waiting.append(future)
-        try:
-            await future
-        except asyncio.CancelledError:
-            if future in self._waiting:
-                self._waiting.remove(future)
-            raise
+        return future
 
     def unpark_all(self) -> None:
         if not self._waiting:

@@ -22,7 +22,7 @@ class AioPump:
         self._timer: asyncio.TimerHandle | None = None
         loop.add_reader(self._pump.fileno(), self._ready)
 
-    def add(self, fd: int, readable: Callable[[], None]) -> None:
+    def add(self, fd: int, readable: Callable[[float], None]) -> None:
         """See `Pump.add`."""
         self._pump.add(fd, readable)
 
@@ -132,7 +132,7 @@ class SocketTransport(asyncio.Transport):
             self._loop.remove_writer(self._wire.fd)
             self._protocol.resume_writing()
 
-    def _readable(self) -> None:
+    def _readable(self, _: float) -> None:
         """In the pump's callback, which others need too: a fault of ours is this link's end, and nobody else's."""
         try:
             self._read()

@@ -22,10 +22,11 @@ Overflow = Literal["fail", "drop_oldest", "wait"]
 
 
 class Received(NamedTuple):
-    """An event and the time its last byte came."""
+    """An event, the time its last byte came, and how many seconds of audio it is."""
 
     event: ServerEvent
     at: float
+    seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -57,7 +58,8 @@ class Inbox:
 
     def put_next(self, audio: Audio, now: float) -> bool:
         """`in_order` and `put` for audio that is in its turn, and fits; False, with nothing done, for any other."""
-        seconds = self.seconds + len(audio.data) / self.byte_rate
+        own = len(audio.data) / self.byte_rate
+        seconds = self.seconds + own
         order = self.orders.get(audio.generation)
         if order is None or seconds > self.seconds_limit or len(self.queue) >= MAX_BUFFERED_EVENTS:
             return False
@@ -66,7 +68,7 @@ class Inbox:
         self.seconds = seconds
         if seconds > self.peak:
             self.peak = seconds
-        self.queue.append(Received(audio, now))
+        self.queue.append(Received(audio, now, own))
         return True
 
     def late_order(self) -> list[ServerEvent]:
@@ -84,16 +86,17 @@ class Inbox:
         """True while one more event, of so many seconds, is within the bounds."""
         return self.seconds + seconds <= self.seconds_limit and len(self.queue) < MAX_BUFFERED_EVENTS
 
-    def put(self, received: Received) -> None:
+    def put(self, event: ServerEvent, now: float) -> None:
         """Adds an event."""
-        self.seconds += seconds_of(received.event, self.byte_rate)
+        seconds = seconds_of(event, self.byte_rate)
+        self.seconds += seconds
         self.peak = max(self.peak, self.seconds)
-        self.queue.append(received)
+        self.queue.append(Received(event, now, seconds))
 
     def pop(self) -> Received:
         """Takes the oldest event."""
         received = self.queue.popleft()
-        self.seconds -= seconds_of(received.event, self.byte_rate)
+        self.seconds -= received.seconds
         return received
 
     def make_room(self, context_id: str, seconds: float, now: float) -> None:
@@ -111,7 +114,7 @@ class Inbox:
                     dropped += received.event.dropped
                 case GenerationFinished() | FlushCompleted() | ContextFinished():
                     dropped += len(received.event.data)
-                    kept.append(received._replace(event=replace(received.event, data=b"")))
+                    kept.append(Received(replace(received.event, data=b""), received.at))
                 case _:
                     kept.append(received)
         self.queue.extendleft(reversed(kept))

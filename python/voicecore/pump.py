@@ -30,9 +30,9 @@ class Pump:
         """True while there is no socket."""
         return not self._sockets.get_map()
 
-    def add(self, fd: int, readable: Callable[[], None]) -> None:
-        """`readable` is called while something can be read, and once more if the socket is removed meanwhile. It must
-        not raise."""
+    def add(self, fd: int, readable: Callable[[float], None]) -> None:
+        """`readable(now)` is called while something can be read, and once more if the socket is removed meanwhile. It
+        must not raise."""
         self._sockets.register(fd, selectors.EVENT_READ, readable)
 
     def remove(self, fd: int) -> None:
@@ -58,5 +58,5 @@ class Pump:
         self._served_at = now
         ready = self._sockets.select(0)
         for key, _ in ready:
-            key.data()
+            key.data(now)
         return len(ready)

@@ -93,11 +93,12 @@ class SpeechDecoder:
 
     def decode(self, received: Received) -> AudioChunk | None:
         """The chunk that an event makes; None when it holds no sound yet."""
-        match received.event:
-            case Audio(data=data, extra=extra):
-                if extra:
-                    self.details.update(extra)
-                return self._chunk(self._samples(data), data, received.at)
+        event = received.event
+        if isinstance(event, Audio):
+            if event.extra:
+                self.details.update(event.extra)
+            return self._chunk(self._samples(event.data), event.data, received.at)
+        match event:
             case AudioFault(_, missing, duplicates, dropped):
                 self._metrics.dropped_bytes += dropped
                 self._metrics.missing_messages += missing

@@ -35,7 +35,7 @@ class TaskLot:
     def __init__(self) -> None:
         self._tasks: list[trio.lowlevel.Task] = []
 
-    async def park(self) -> None:
+    def park(self) -> Awaitable[None]:
         task = trio.lowlevel.current_task()
         self._tasks.append(task)
 
@@ -43,7 +43,7 @@ class TaskLot:
             self._tasks.remove(task)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        await trio.lowlevel.wait_task_rescheduled(leave)
+        return trio.lowlevel.wait_task_rescheduled(leave)
 
     def unpark_all(self) -> None:
         if self._tasks:

@@ -79,7 +79,8 @@ class TrioLink(Link):
                 data = bytes(await self._stream.receive_some(RECEIVE_BYTES_BEHIND))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 data = b""
-            self._received(data)
+            connection.receive_data(data, trio.current_time())
+            self._wake()
 
     async def _have_read(self, wire: Wire) -> None:
         pump = running_pump()
@@ -95,15 +96,15 @@ class TrioLink(Link):
         finally:
             await pump.leave()
 
-    def _readable(self) -> None:
+    def _readable(self, now: float) -> None:
         """In the pump's task, which others need too: a fault of ours is this link's end, and nobody else's."""
         try:
-            self._read_now()
+            self._read_now(now)
         except BaseException as fault:  # noqa: BLE001 - it is raised in the link's own task
             self._fault = fault
             self._tasks.cancel()
 
-    def _read_now(self) -> None:
+    def _read_now(self, now: float) -> None:
         """Takes what has come, without a wait."""
         if (wire := self._wire) is None:
             return
@@ -113,15 +114,12 @@ class TrioLink(Link):
             return
         except OSError:
             data = b""
-        self._received(data)
+        self.connection.receive_data(data, now)
         if wire.over and data:
-            self._received(b"")
+            self.connection.receive_data(b"", now)
+        self._wake()
         if self.connection.congested:
             self._pause.unpark_all()
-
-    def _received(self, data: bytes) -> None:
-        self.connection.receive_data(data, trio.current_time())
-        self._wake()
 
     async def _write(self) -> None:
         connection = self.connection
@@ -176,7 +174,7 @@ class TrioLink(Link):
         while True:
             with trio.CancelScope(deadline=connection.next_deadline()) as self._timer:
                 await trio.sleep_forever()
-            self._read_now()  # no deadline passes over what has come
+            self._read_now(trio.current_time())  # no deadline passes over what has come
             if connection.next_deadline() <= trio.current_time():
                 connection.handle_timeout(trio.current_time())
                 self._wake()

@@ -20,7 +20,7 @@ class TrioPump:
         self._ended = trio.Event()
         trio.lowlevel.spawn_system_task(self._run)
 
-    def add(self, fd: int, readable: Callable[[], None]) -> None:
+    def add(self, fd: int, readable: Callable[[float], None]) -> None:
         """See `Pump.add`."""
         self._pump.add(fd, readable)
 
