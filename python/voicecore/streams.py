@@ -87,7 +87,7 @@ class SpeechDecoder:
         self._context_id = context_id
         self._output = output
         self._transcoder = None if output is None else Transcoder(wire, output)
-        self._content = ContentCheck(wire)
+        self._content: ContentCheck | None = ContentCheck(wire)  # until it is decided
         self._metrics = metrics
         self._warn = warn
 
@@ -115,19 +115,23 @@ class SpeechDecoder:
         return None
 
     def _samples(self, data: bytes, *, last: bool = False) -> Any:
-        ready = self._content.feed(data, last=last)
-        if ready and self._metrics.wire_format is None:
-            self._begin(self._content.format)
+        ready = data if self._content is None else self._checked(self._content, data, last=last)
         if self._transcoder is None:
             return np.frombuffer(ready, np.uint8)
         return self._transcoder.process(ready)
 
-    def _begin(self, found: AudioFormat) -> None:
+    def _checked(self, content: ContentCheck, data: bytes, *, last: bool) -> bytes:
+        if ready := content.feed(data, last=last):
+            self._content = None
+            self._begin(content.format, content.declared)
+        return ready
+
+    def _begin(self, found: AudioFormat, declared: AudioFormat) -> None:
         self._metrics.wire_format = found
-        if found == self._content.declared:
+        if found == declared:
             return
         self._metrics.format_mismatches += 1
-        self._warn(FormatMismatch(self._context_id, self._content.declared, found))
+        self._warn(FormatMismatch(self._context_id, declared, found))
         if self._output is None:
             self.format = found
             self._byte_rate = found.byte_rate

@@ -118,6 +118,8 @@ class TrioLink(Link):
         if wire.over and data:
             self.connection.receive_data(b"", now)
         self._wake()
+        if wire.over or not data:
+            self._tasks.cancel()  # there is nothing more to read
         if self.connection.congested:
             self._pause.unpark_all()
 
