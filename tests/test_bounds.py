@@ -17,7 +17,7 @@ from voicecore.codec import AudioMessageScanner
 from voicecore.connection import MAX_ABANDONED
 from voicecore.errors import MessageError, ProtocolError, QueueOverflowError
 from voicecore.events import CancelContext, Malformed, Synthesize
-from voicecore.inbox import MAX_BUFFERED_SECONDS, Inbox, Received
+from voicecore.inbox import MAX_BUFFERED_SECONDS, Inbox
 from voicecore.protocol import Role
 from voicecore.secret import Secret
 from voicecore.session import MAX_CONNECTIONS
@@ -78,7 +78,7 @@ def test_seconds_that_wait_by_default():
     whole = voicecore.events.Audio("a", bytes(1000))
     for _ in range(int(MAX_BUFFERED_SECONDS)):
         assert inbox.fits(1.0)
-        inbox.put(Received(whole, 0.0))
+        inbox.put(whole, 0.0)
     assert inbox.fits(0.0) and not inbox.fits(0.001)
 
 

@@ -88,6 +88,7 @@ async def say_turn(context, text: str = "Hello.") -> None:
 # --- one whole text --------------------------------------------------------------------------------------
 
 
+@here.only_memory
 async def test_create_text_and_flush_leave_in_one_write_and_audio_needs_no_round_trip(vendor, autojump_clock):
     writes: list[bytes] = []
 

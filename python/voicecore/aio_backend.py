@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -12,18 +12,18 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from voicecore.aio_link import AioLink
+from voicecore.aio_transport import SocketTransport
 from voicecore.backend import Lot
 from voicecore.connection import Connection
 from voicecore.errors import ConnectionFailedError, StateError, TlsError
 from voicecore.link import Link
 from voicecore.reconnect import ConnectLimiter
 from voicecore.transport import Target, reason_of
+from voicecore.wire import RECEIVE_BYTES, Tls
 
 T = TypeVar("T")
 OpenTransport = Callable[[str, ssl.SSLContext | None, asyncio.Protocol], Awaitable[object]]
 
-# A socket that was open: asyncio connects and shakes hands in one call, and trio's `open_stream` tells them apart.
-_TLS_FAULTS = (ssl.SSLError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 _LIMITERS: WeakKeyDictionary[asyncio.AbstractEventLoop, ConnectLimiter] = WeakKeyDictionary()
 
 
@@ -36,15 +36,12 @@ class AioLot:
         self._loop = asyncio.get_running_loop()
         self._waiting: list[asyncio.Future[None]] = []
 
-    async def park(self) -> None:
+    def park(self) -> asyncio.Future[None]:
         future = self._loop.create_future()
+        if self._waiting:  # those who were cancelled are gone
+            self._waiting = [other for other in self._waiting if not other.done()]
         self._waiting.append(future)
-        try:
-            await future
-        except asyncio.CancelledError:
-            if future in self._waiting:
-                self._waiting.remove(future)
-            raise
+        return future
 
     def unpark_all(self) -> None:
         if not self._waiting:
@@ -133,18 +130,52 @@ async def _end_all(links: set[AioLink]) -> None:
 async def open_transport(url: str, ssl_context: ssl.SSLContext | None, protocol: asyncio.Protocol) -> None:
     """Connects. Raises `ConnectionFailedError` or `TlsError`. Cancelling it leaves no socket behind."""
     target = Target.of(url)
-    context = (ssl_context or ssl.create_default_context()) if target.secure else None
-    name = target.host if target.secure else None
-    loop = asyncio.get_running_loop()
     try:
-        await loop.create_connection(lambda: protocol, target.host, target.port, ssl=context, server_hostname=name)
+        tcp = await _connect(target)
     except OSError as error:
-        if target.secure and isinstance(error, _TLS_FAULTS):
-            raise TlsError(f"TLS with {target.shown}: {_reason(error)}") from None
         raise ConnectionFailedError(f"connecting to {target.shown}: {_reason(error)}") from None
+    try:
+        tls = Tls(ssl_context or ssl.create_default_context(), target.host) if target.secure else None
+        if tls is not None:
+            await _shake_hands(tcp, tls)
+        SocketTransport(tcp, tls, protocol)
+    except OSError as error:
+        tcp.close()
+        raise TlsError(f"TLS with {target.shown}: {reason_of(error)}") from None
+    except BaseException:
+        tcp.close()
+        raise
+
+
+async def _connect(target: Target) -> socket.socket:
+    """To the first address that answers."""
+    loop = asyncio.get_running_loop()
+    refused: OSError | None = None
+    for family, kind, protocol, _, address in await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM):
+        tcp = socket.socket(family, kind, protocol)
+        try:
+            tcp.setblocking(False)
+            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.sock_connect(tcp, address)
+        except OSError as error:
+            tcp.close()
+            refused = refused or error
+        except BaseException:
+            tcp.close()
+            raise
+        else:
+            return tcp
+    raise refused or OSError("the name has no address")
 
 
 def _reason(error: OSError) -> str:
-    """asyncio says which calls failed; the system's own words for the first say why."""
-    number = re.search(r"\[Errno (\d+)\]", str(error))
-    return os.strerror(int(number[1])) if number else reason_of(error)
+    """asyncio says which call failed; the system's own words say why."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else reason_of(error)
+
+
+async def _shake_hands(tcp: socket.socket, tls: Tls) -> None:
+    loop = asyncio.get_running_loop()
+    while not tls.shaken():
+        await loop.sock_sendall(tcp, tls.to_send())
+        tls.received(await loop.sock_recv(tcp, RECEIVE_BYTES))
+    await loop.sock_sendall(tcp, tls.to_send())

@@ -22,8 +22,8 @@ T = TypeVar("T")
 class Lot(Protocol):
     """A place to wait for news; trio's `ParkingLot` is one."""
 
-    async def park(self) -> None:
-        """Waits until the next `unpark_all`."""
+    def park(self) -> Awaitable[None]:
+        """Waits until the next `unpark_all`. To be awaited at once."""
 
     def unpark_all(self) -> object:
         """Wakes all who wait."""

@@ -133,6 +133,7 @@ class Connection:
         self._headers = checked_headers(headers)
         self._buffered_seconds = buffered_seconds
         self._on_overflow = on_overflow
+        self._may_hold = on_overflow == "wait"
         self._websocket = ClientProtocol(parse_url(url), max_size=MAX_MESSAGE_BYTES, logger=_SILENT)
         self._head = b""  # the last bytes of an upgrade's answer that is not complete
         self._frames = FrameCutter(min(LONGEST, MAX_MESSAGE_BYTES))
@@ -206,7 +207,7 @@ class Connection:
     @property
     def congested(self) -> bool:
         """True while a consumer is behind and the caller chose that the socket waits: then nothing should be read."""
-        return self._on_overflow == "wait" and any(not inbox.fits(0.0) for inbox in self._inboxes.values())
+        return self._may_hold and any(not inbox.fits(0.0) for inbox in self._inboxes.values())
 
     def queued(self, context_id: str = SESSION) -> float:
         """Seconds of audio that wait for the consumer of a context."""
@@ -300,8 +301,8 @@ class Connection:
         if not data:
             self.calm = False
             self._websocket.receive_eof()
-        self._flush()
         if not self.calm:
+            self._flush()
             self._notice_close(now, ended=not data)
 
     def handle_timeout(self, now: float) -> None:
@@ -621,10 +622,8 @@ class Connection:
         inbox = self._inboxes.get(event.context_id)
         if inbox is None or inbox.steady is not self.protocol.contexts.get(event.context_id):
             return False
-        seconds = len(event.data) / inbox.byte_rate
-        if not inbox.fits(seconds) or not inbox.is_next(event):
+        if not inbox.put_next(event, now):
             return False
-        inbox.put(Received(event, now))
         inbox.timers["between_chunks"] = now + self.deadlines.between_chunks
         self._worked, self._complaint = True, None
         self._touched.add(event.context_id)
@@ -682,7 +681,7 @@ class Connection:
             return
         if context_id == SESSION and self.protocol.dialect.kind == "tts" and len(inbox.queue) >= MAX_UNREAD_EVENTS:
             inbox.queue.popleft()  # nobody has to read what a text-to-speech vendor says of the session
-        inbox.put(Received(event, now))
+        inbox.put(event, now)
         self._touched.add(context_id)
 
     def _overflow(self, context_id: str, inbox: Inbox, now: float) -> None:

@@ -26,6 +26,8 @@ class FrameCutter:
 
     def cut(self, data: bytes) -> list[tuple[int, bytes]]:
         """What these bytes completed: `(TEXT or BINARY, payload)`, or `(REST, bytes)` for the library, in order."""
+        if not (self._held or self._passing or self._between) and (payload := self._one(data)) is not None:
+            return [(data[0], payload)]
         pieces: list[tuple[int, bytes]] = []
         at = self._complete(data, pieces) if self._missing else 0
         if self._held:
@@ -57,6 +59,12 @@ class FrameCutter:
                 self._pass_on(first, data[at + 1], start - at + size)
         self._held = data[at:]
         return pieces
+
+    def _one(self, data: bytes) -> bytes | None:
+        """The payload of the one frame of middle length that came alone and whole, as nearly all do; else None."""
+        if len(data) < 4 or data[0] not in (TEXT, BINARY) or data[1] != 126 or len(data) > self._longest:
+            return None
+        return data[4:] if (data[2] << 8 | data[3]) + 4 == len(data) else None
 
     def _complete(self, data: bytes, pieces: list[tuple[int, bytes]]) -> int:
         """Puts together the frame that is held, and only that: the bytes behind it are not copied once more. Gives how

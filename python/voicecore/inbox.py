@@ -22,10 +22,11 @@ Overflow = Literal["fail", "drop_oldest", "wait"]
 
 
 class Received(NamedTuple):
-    """An event and the time its last byte came."""
+    """An event, the time its last byte came, and how many seconds of audio it is."""
 
     event: ServerEvent
     at: float
+    seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -55,10 +56,20 @@ class Inbox:
             return [*self.orders.pop(event.generation, Reorderer()).flush(), event]
         return [*self.late_order(), event]
 
-    def is_next(self, audio: Audio) -> bool:
-        """Takes note of a message that is in its turn, while nothing waits for it; False, and no note, otherwise."""
+    def put_next(self, audio: Audio, now: float) -> bool:
+        """`in_order` and `put` for audio that is in its turn, and fits; False, with nothing done, for any other."""
+        own = len(audio.data) / self.byte_rate
+        seconds = self.seconds + own
         order = self.orders.get(audio.generation)
-        return order is not None and order.is_next(audio)
+        if order is None or seconds > self.seconds_limit or len(self.queue) >= MAX_BUFFERED_EVENTS:
+            return False
+        if not order.is_next(audio):
+            return False
+        self.seconds = seconds
+        if seconds > self.peak:
+            self.peak = seconds
+        self.queue.append(Received(audio, now, own))
+        return True
 
     def late_order(self) -> list[ServerEvent]:
         """The wait is over: everything that was held back; and the numbers begin again."""
@@ -75,16 +86,17 @@ class Inbox:
         """True while one more event, of so many seconds, is within the bounds."""
         return self.seconds + seconds <= self.seconds_limit and len(self.queue) < MAX_BUFFERED_EVENTS
 
-    def put(self, received: Received) -> None:
+    def put(self, event: ServerEvent, now: float) -> None:
         """Adds an event."""
-        self.seconds += seconds_of(received.event, self.byte_rate)
+        seconds = seconds_of(event, self.byte_rate)
+        self.seconds += seconds
         self.peak = max(self.peak, self.seconds)
-        self.queue.append(received)
+        self.queue.append(Received(event, now, seconds))
 
     def pop(self) -> Received:
         """Takes the oldest event."""
         received = self.queue.popleft()
-        self.seconds -= seconds_of(received.event, self.byte_rate)
+        self.seconds -= received.seconds
         return received
 
     def make_room(self, context_id: str, seconds: float, now: float) -> None:
@@ -102,7 +114,7 @@ class Inbox:
                     dropped += received.event.dropped
                 case GenerationFinished() | FlushCompleted() | ContextFinished():
                     dropped += len(received.event.data)
-                    kept.append(received._replace(event=replace(received.event, data=b"")))
+                    kept.append(Received(replace(received.event, data=b""), received.at))
                 case _:
                     kept.append(received)
         self.queue.extendleft(reversed(kept))

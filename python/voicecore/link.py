@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -106,8 +106,10 @@ class Link(ABC):
         """The next event of a context. Cancelling it loses nothing: the event stays in the inbox."""
         if self.connection.congested:  # whose deadlines passed while nothing was read learns that before anything is
             await self._backend.checkpoint()
-        elif self.connection.has_news(context_id):  # else the wait below is a checkpoint
+        elif self.connection.has_news(context_id):
             await self._backend.cancel_point()
+        else:
+            await self.news(context_id)
         while (received := self.take(context_id)) is None:
             await self.news(context_id)
         return received
@@ -123,9 +125,9 @@ class Link(ABC):
         """Wakes whoever waits for news of a context."""
         self._lot(context_id).unpark_all()
 
-    async def news(self, context_id: str) -> None:
-        """Waits until something may have happened to a context."""
-        await self._lot(context_id).park()
+    def news(self, context_id: str) -> Awaitable[None]:
+        """Waits until something may have happened to a context. To be awaited at once."""
+        return self._lot(context_id).park()
 
     def forget(self, context_id: str) -> None:
         """Nobody reads this context any more."""

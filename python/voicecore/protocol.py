@@ -467,7 +467,8 @@ class Protocol:
         self.hearing = False
         self.processing = 0
         client = role is Role.CLIENT
-        self._playing = {state for state, row in dialect.contexts.items() if client and row.get(Audio) is state} - LEFT
+        playing = {state for state, row in dialect.contexts.items() if client and row.get(Audio) is state} - LEFT
+        self._playing = tuple(playing)  # a few: to look through them is cheaper than to hash an enum's member
         self._generations = Generations()
         self.late_messages = 0
         self.unknown_messages = 0

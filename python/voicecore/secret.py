@@ -15,10 +15,11 @@ SHORTEST_TO_HIDE = 8  # a shorter text may be part of any word
 class Secret:
     """Holds a key. Two secrets are equal when their texts are."""
 
-    __slots__ = ("_text",)
+    __slots__ = ("_bytes", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._bytes = text.encode("utf-8", "surrogatepass") if len(text) >= SHORTEST_TO_HIDE else b""
 
     def reveal(self) -> str:
         """The text itself."""
@@ -26,11 +27,11 @@ class Secret:
 
     def hidden_in(self, data: bytes) -> bytes:
         """`data` with the text in it, which a peer may echo as it is or escaped as JSON can be, replaced by `***`."""
-        if len(self._text) < SHORTEST_TO_HIDE:
+        if not self._bytes:
             return data
         if b"\\" in data:
             data = re.sub("".join(map(_in_json, self._text)).encode(), b"***", data)
-        return data.replace(self._text.encode(), b"***")
+        return data.replace(self._bytes, b"***")
 
     def __repr__(self) -> str:
         return "Secret(***)"

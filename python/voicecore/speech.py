@@ -91,9 +91,9 @@ class Speech:
                     raise
                 await self._ask_again(link)
                 continue
-            if not self.metrics.bytes_received:
+            if not self._answered:
+                self._answered = True
                 self._tts.backoff.succeeded()
-            self._answered = True
             self._ended = isinstance(received.event, (ContextFinished, FlushCompleted))
             chunk = self._decoder.decode(received)
             if chunk is not None:

@@ -82,21 +82,23 @@ class SpeechDecoder:
     ) -> None:
         self.sequence = 0  # of the next chunk
         self.format = output or wire
+        self._byte_rate = self.format.byte_rate
         self.details: dict[str, Any] = {}
         self._context_id = context_id
         self._output = output
         self._transcoder = None if output is None else Transcoder(wire, output)
-        self._content = ContentCheck(wire)
+        self._content: ContentCheck | None = ContentCheck(wire)  # until it is decided
         self._metrics = metrics
         self._warn = warn
 
     def decode(self, received: Received) -> AudioChunk | None:
         """The chunk that an event makes; None when it holds no sound yet."""
-        match received.event:
-            case Audio(_, data, _, extra):
-                if extra:
-                    self.details.update(extra)
-                return self._chunk(self._samples(data), data, received.at)
+        event = received.event
+        if isinstance(event, Audio):
+            if event.extra:
+                self.details.update(event.extra)
+            return self._chunk(self._samples(event.data), event.data, received.at)
+        match event:
             case AudioFault(_, missing, duplicates, dropped):
                 self._metrics.dropped_bytes += dropped
                 self._metrics.missing_messages += missing
@@ -113,21 +115,26 @@ class SpeechDecoder:
         return None
 
     def _samples(self, data: bytes, *, last: bool = False) -> Any:
-        ready = self._content.feed(data, last=last)
-        if ready and self._metrics.wire_format is None:
-            self._begin(self._content.format)
+        ready = data if self._content is None else self._checked(self._content, data, last=last)
         if self._transcoder is None:
             return np.frombuffer(ready, np.uint8)
         return self._transcoder.process(ready)
 
-    def _begin(self, found: AudioFormat) -> None:
+    def _checked(self, content: ContentCheck, data: bytes, *, last: bool) -> bytes:
+        if ready := content.feed(data, last=last):
+            self._content = None
+            self._begin(content.format, content.declared)
+        return ready
+
+    def _begin(self, found: AudioFormat, declared: AudioFormat) -> None:
         self._metrics.wire_format = found
-        if found == self._content.declared:
+        if found == declared:
             return
         self._metrics.format_mismatches += 1
-        self._warn(FormatMismatch(self._context_id, self._content.declared, found))
+        self._warn(FormatMismatch(self._context_id, declared, found))
         if self._output is None:
             self.format = found
+            self._byte_rate = found.byte_rate
         else:
             self._transcoder = Transcoder(found, self._output)
 
@@ -146,7 +153,7 @@ class SpeechDecoder:
             return None
         chunk = AudioChunk(samples, self.format, self._context_id, self.sequence)
         self.sequence += 1
-        seconds = chunk.duration
+        seconds = samples.nbytes / self._byte_rate  # its duration
         metrics.chunks += 1
         metrics.audio_seconds += seconds
         metrics.arrivals.append((at - metrics.requested_at, seconds))

@@ -16,7 +16,8 @@ from voicecore.link import Link
 from voicecore.nursery import flat_nursery
 from voicecore.reconnect import ConnectLimiter
 from voicecore.transport import Target, reason_of
-from voicecore.trio_link import TrioLink
+from voicecore.trio_link import SecureSocket, TrioLink
+from voicecore.wire import Tls
 
 T = TypeVar("T")
 OpenStream = Callable[[str, ssl.SSLContext | None], Awaitable[trio.abc.Stream]]
@@ -34,7 +35,7 @@ class TaskLot:
     def __init__(self) -> None:
         self._tasks: list[trio.lowlevel.Task] = []
 
-    async def park(self) -> None:
+    def park(self) -> Awaitable[None]:
         task = trio.lowlevel.current_task()
         self._tasks.append(task)
 
@@ -42,7 +43,7 @@ class TaskLot:
             self._tasks.remove(task)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        await trio.lowlevel.wait_task_rescheduled(leave)
+        return trio.lowlevel.wait_task_rescheduled(leave)
 
     def unpark_all(self) -> None:
         if self._tasks:
@@ -97,7 +98,7 @@ class TrioBackend:
         raise late()
 
 
-async def open_stream(url: str, ssl_context: ssl.SSLContext | None) -> trio.abc.Stream:
+async def open_stream(url: str, ssl_context: ssl.SSLContext | None) -> trio.SocketStream | SecureSocket:
     """Connects. Raises `ConnectionFailedError` or `TlsError`. Cancelling it leaves no socket behind."""
     target = Target.of(url)
     try:
@@ -107,13 +108,19 @@ async def open_stream(url: str, ssl_context: ssl.SSLContext | None) -> trio.abc.
     tcp.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
     if not target.secure:
         return tcp
-    context = ssl_context or ssl.create_default_context()
-    stream = trio.SSLStream(tcp, context, server_hostname=target.host, https_compatible=True)
+    tls = Tls(ssl_context or ssl.create_default_context(), target.host)
     try:
-        await stream.do_handshake()
+        await _shake_hands(tcp, tls)
     except BaseException as error:
-        await trio.aclose_forcefully(stream)
-        if isinstance(error, trio.BrokenResourceError):
-            raise TlsError(f"TLS with {target.shown}: {reason_of(error.__cause__ or error)}") from None
+        await trio.aclose_forcefully(tcp)
+        if isinstance(error, trio.BrokenResourceError | ssl.SSLError):
+            raise TlsError(f"TLS with {target.shown}: {reason_of(error)}") from None
         raise
-    return stream
+    return SecureSocket(tcp, tls)
+
+
+async def _shake_hands(tcp: trio.SocketStream, tls: Tls) -> None:
+    while not tls.shaken():
+        await tcp.send_all(tls.to_send())
+        tls.received(bytes(await tcp.receive_some()))
+    await tcp.send_all(tls.to_send())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import trio
 
@@ -12,30 +12,39 @@ from voicecore.backend import Backend, Lot, Opener
 from voicecore.connection import Connection
 from voicecore.link import Link
 from voicecore.nursery import flat_nursery
+from voicecore.trio_pump import running_pump
+from voicecore.wire import RECEIVE_BYTES_BEHIND, Tls, Wire
 
-RECEIVE_BYTES = 16 * 2**10  # a larger buffer costs more than what a message takes to read
-RECEIVE_BYTES_BEHIND = 256 * 2**10  # after a read that filled it
+
+class SecureSocket(NamedTuple):
+    """A socket, and the TLS on it, whose handshake is done."""
+
+    stream: trio.SocketStream
+    tls: Tls
 
 
 class TrioLink(Link):
-    """A reader, a writer and a timer, in the session's nursery."""
+    """A reader, a writer and a timer, in the session's nursery. A plain socket is read by the pump of all links."""
 
     def __init__(self, backend: Backend, connection: Connection, changed: Lot, ended: Callable[[Link], None]) -> None:
         super().__init__(backend, connection, changed, ended)
         self._stream: trio.abc.Stream
+        self._wire: Wire | None = None  # of a socket: bytes go straight in and out
         self._writer = backend.lot()
         self._room = backend.lot()
+        self._pause = backend.lot()  # of who has the socket read, for a consumer that is behind
         self._writing = False
-        self._receive_bytes = RECEIVE_BYTES
-        self._rest = b""  # of what is being written
         self._timer = trio.CancelScope()
         self._tasks = trio.CancelScope()
-        self._socket: int | None = None  # of a plain TCP stream: bytes go straight in and out
+        self._fault: BaseException | None = None
 
     async def _open(self, opener: Opener, background: Any, began: float) -> None:
-        self._stream = await opener()
-        if isinstance(self._stream, trio.SocketStream):
-            self._socket = self._stream.socket.fileno()
+        opened, tls = await opener(), None
+        if isinstance(opened, SecureSocket):
+            opened, tls = opened
+        self._stream = opened
+        if isinstance(opened, trio.SocketStream):
+            self._wire = Wire(opened.socket.fileno(), tls)
         self.connection.start(began)
         background.start_soon(self._run)
 
@@ -46,14 +55,16 @@ class TrioLink(Link):
                 self._tasks = nursery.cancel_scope
                 nursery.start_soon(self._write)
                 nursery.start_soon(self._watch_time)
-                await self._read()
+                await (self._read() if self._wire is None else self._have_read(self._wire))
+            if self._fault is not None:
+                raise self._fault
             await self._write_rest()
         finally:
             try:
                 self.abort()
+                self._wire = None
                 await trio.aclose_forcefully(self._stream)
             finally:
-                self._socket = None
                 self._over()
 
     def _consumed(self) -> None:
@@ -65,59 +76,91 @@ class TrioLink(Link):
             while connection.congested:
                 await self._room.park()
             try:
-                data = await self._receive()
-            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+                data = bytes(await self._stream.receive_some(RECEIVE_BYTES_BEHIND))
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
                 data = b""
             connection.receive_data(data, trio.current_time())
             self._wake()
 
-    async def _receive(self) -> bytes:
-        """What has come. A plain socket is waited for first: mostly there is nothing yet to read."""
-        if self._socket is None:
-            return bytes(await self._stream.receive_some(RECEIVE_BYTES_BEHIND))
-        while True:
-            await trio.lowlevel.wait_readable(self._socket)
-            try:
-                data = os.read(self._socket, self._receive_bytes)
-            except BlockingIOError:
-                continue
-            behind = len(data) >= RECEIVE_BYTES
-            self._receive_bytes = RECEIVE_BYTES_BEHIND if behind else RECEIVE_BYTES
-            return data
+    async def _have_read(self, wire: Wire) -> None:
+        pump = running_pump()
+        try:
+            while True:
+                pump.add(wire.fd, self._readable)
+                try:
+                    await self._pause.park()
+                finally:
+                    pump.remove(wire.fd)
+                while self.connection.congested:
+                    await self._room.park()
+        finally:
+            await pump.leave()
+
+    def _readable(self, now: float) -> None:
+        """In the pump's task, which others need too: a fault of ours is this link's end, and nobody else's."""
+        try:
+            self._read_now(now)
+        except BaseException as fault:  # noqa: BLE001 - it is raised in the link's own task
+            self._fault = fault
+            self._tasks.cancel()
+
+    def _read_now(self, now: float) -> None:
+        """Takes what has come, without a wait."""
+        if (wire := self._wire) is None:
+            return
+        try:
+            data = wire.read()
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self.connection.receive_data(data, now)
+        if wire.over and data:
+            self.connection.receive_data(b"", now)
+        self._wake()
+        if wire.over or not data:
+            self._tasks.cancel()  # there is nothing more to read
+        if self.connection.congested:
+            self._pause.unpark_all()
 
     async def _write(self) -> None:
         connection = self.connection
         while True:
-            data = self._rest or connection.data_to_send(trio.current_time())
-            if not data:
+            data = b"" if self._writing else connection.data_to_send(trio.current_time())
+            if not (data or self._writing):
                 await self._writer.park()
                 continue
-            self._rest = b""
-            self._rearm()
             self._writing = True
+            self._rearm()
             try:
-                await self._stream.send_all(data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._send_all(data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
                 return  # the reader sees the end, with whatever the peer still had to say
             self._writing = False
             connection.data_sent(trio.current_time())
             self._senders.unpark_all()
 
+    async def _send_all(self, data: bytes) -> None:
+        """With what the socket did not take before."""
+        if (wire := self._wire) is None:
+            await self._stream.send_all(data)
+            return
+        while not wire.write(data):
+            data = b""
+            await trio.lowlevel.wait_writable(wire.fd)
+
     def _write_now(self) -> None:
-        """Without a turn of the loop, into a plain socket that has room; the rest is the writer's."""
-        if self._socket is not None and not self._writing:
+        """Without a turn of the loop, into a socket that has room; the rest is the writer's."""
+        if self._wire is not None and not self._writing:
             data = self.connection.data_to_send(trio.current_time())
             try:
-                data = data[os.write(self._socket, data) :]
-            except BlockingIOError:
-                pass
+                self._writing = not self._wire.write(data)
             except OSError:
                 self._writing = True  # half a frame may be out: nothing more can be said; the reader sees the end
                 return
-            if not data:
+            if not self._writing:
                 self.connection.data_sent(trio.current_time())
                 return
-            self._writing, self._rest = True, data
         self._writer.unpark_all()
 
     async def _write_rest(self) -> None:
@@ -125,19 +168,18 @@ class TrioLink(Link):
         data = self.connection.data_to_send(trio.current_time())
         if self._writing or self.connection.must_abort or not data:
             return  # after half a frame nothing more can be said
-        with trio.move_on_after(self.connection.deadlines.close):
-            try:
-                await self._stream.send_all(data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                return
+        with trio.move_on_after(self.connection.deadlines.close), suppress(trio.BrokenResourceError, OSError):
+            await self._send_all(data)
 
     async def _watch_time(self) -> None:
         connection = self.connection
         while True:
             with trio.CancelScope(deadline=connection.next_deadline()) as self._timer:
                 await trio.sleep_forever()
-            connection.handle_timeout(trio.current_time())
-            self._wake()
+            self._read_now(trio.current_time())  # no deadline passes over what has come
+            if connection.next_deadline() <= trio.current_time():
+                connection.handle_timeout(trio.current_time())
+                self._wake()
 
     def _rearm(self) -> None:
         """A deadline that came nearer moves the timer; one that went away lets it fire and look again."""

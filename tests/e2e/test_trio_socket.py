@@ -72,3 +72,20 @@ async def test_a_write_after_the_peer_has_gone_is_no_error_of_its_own():
         link.send(ClassifyVoice("later", b""))
         with pytest.raises(ConnectionLostError):
             await link.next()
+
+
+async def test_a_fault_of_ours_ends_the_link_that_has_it_and_is_raised_there():
+    def fail(data: bytes, now: float) -> None:
+        raise ValueError("a fault of ours")
+
+    async with pair() as (healthy, server, stream):
+        with pytest.raises(ValueError, match="a fault of ours"):
+            async with pair() as (link, _, other):
+                link.connection.receive_data = fail
+                await other.send_all(b"x")
+                await trio.sleep_forever()
+        server.send_ping(b"?")
+        await stream.send_all(b"".join(server.data_to_send()))
+        server.receive_data(await stream.receive_some())
+        assert [event.opcode.name for event in server.events_received()] == ["PONG"]
+        assert not healthy.connection.closed

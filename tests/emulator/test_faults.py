@@ -125,7 +125,9 @@ async def test_a_vendor_that_is_back_after_two_refusals(autojump_clock):
             "deepdub", api_key="k", url="ws://localhost/open", open_stream=emulator.open_stream, on_event=events.append
         ) as tts:
             emulator.profile = Profile(faults=(parse_fault("http=503@3"),))
-            next(iter(tts._links)).connection._expired("keepalive", here.current_time())
+            link = next(iter(tts._links))
+            link.connection._expired("keepalive", here.current_time())
+            link._wake()
             async with tts.synthesize(TEXT) as speech:
                 assert [chunk async for chunk in speech]
     waits = [event.delay for event in events if isinstance(event, voicecore.Reconnecting)]

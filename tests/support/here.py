@@ -25,9 +25,10 @@ from support import guest, loops
 
 import voicecore
 
-BOTH = ("trio", "asyncio")
+BOTH = ("trio", "asyncio", "sockets")
 REAL = ("trio", "real asyncio", "real uvloop")
 only_trio = pytest.mark.only_trio
+only_memory = pytest.mark.only_memory
 
 __all__ = [
     "BOTH",
@@ -41,6 +42,7 @@ __all__ = [
     "move_on_after",
     "on_asyncio",
     "on_trio",
+    "only_memory",
     "only_trio",
     "open_nursery",
     "settled",

@@ -8,7 +8,7 @@ use super::sample::Sample;
 use crate::simd::{self, Level};
 
 /// Frames, at the fastest of all rates, that go through the stages at once.
-const BLOCK: usize = 2048;
+const BLOCK: usize = 1024;
 /// Fewest input frames that do.
 const MIN_BLOCK: usize = 64;
 
