@@ -1,7 +1,7 @@
 """The asyncio driver: moves bytes between an asyncio transport and a sans-IO `Connection`. It holds no protocol logic.
 
 There is no task: the transport's callbacks feed the connection, one timer keeps its next deadline, and whoever waits
-has a future of his own. Works on any loop that has asyncio's transports (uvloop).
+has a future of his own. Works on any loop that has `add_reader` (uvloop).
 """
 
 from __future__ import annotations
