@@ -32,7 +32,8 @@ class TrioLink(Link):
         self._wire: Wire | None = None  # of a socket: bytes go straight in and out
         self._writer = backend.lot()
         self._room = backend.lot()
-        self._pause = backend.lot()  # of who has the socket read, for a consumer that is behind
+        self._pause = backend.lot()  # who has the socket read
+        self._holding = False  # nothing is read, for a consumer that is behind
         self._writing = False
         self._timer = trio.CancelScope()
         self._tasks = trio.CancelScope()
@@ -93,6 +94,7 @@ class TrioLink(Link):
                     pump.remove(wire.fd)
                 while self.connection.congested:
                     await self._room.park()
+                self._holding = False
         finally:
             await pump.leave()
 
@@ -106,7 +108,7 @@ class TrioLink(Link):
 
     def _read_now(self, now: float) -> None:
         """Takes what has come, without a wait."""
-        if (wire := self._wire) is None:
+        if (wire := self._wire) is None or self._holding:
             return
         try:
             data = wire.read()
@@ -121,6 +123,7 @@ class TrioLink(Link):
         if wire.over or not data:
             self._tasks.cancel()  # there is nothing more to read
         if self.connection.congested:
+            self._holding = True
             self._pause.unpark_all()
 
     async def _write(self) -> None:
