@@ -13,6 +13,7 @@ from typing import Any, cast
 from voicecore.backend import Backend, Lot, Opener
 from voicecore.connection import Connection
 from voicecore.link import Link
+from voicecore.wire import RECEIVE_BYTES
 
 NEVER = float("inf")
 
@@ -29,6 +30,7 @@ class AioLink(Link, asyncio.Protocol):
         self._writing = False  # the transport has bytes that the socket did not take yet
         self._write_due = False
         self._holding = False  # nothing is read, for a consumer that is behind
+        self._resting: asyncio.TimerHandle | None = None  # nothing is read for a moment, since there is time
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
 
@@ -62,9 +64,14 @@ class AioLink(Link, asyncio.Protocol):
         self._write_due = True  # at once, here
         self._wake()
         self._write()
-        if connection.congested and not connection.closed:
+        if connection.closed:
+            return
+        if connection.congested:
             self._holding = True
             self._socket.pause_reading()
+        elif len(data) < RECEIVE_BYTES and (leisure := connection.leisure(self._now())):
+            self._socket.pause_reading()
+            self._resting = self._loop.call_later(leisure, self._read_on)
 
     def eof_received(self) -> None:
         self.connection.receive_data(b"", self._now())
@@ -82,6 +89,7 @@ class AioLink(Link, asyncio.Protocol):
         self.connection.receive_data(b"", self._now())
         self._wake()
         self._set_timer(NEVER)
+        self._read_on()
         self._background.discard(self)
         self._end.unpark_all()
         self._over()
@@ -97,6 +105,7 @@ class AioLink(Link, asyncio.Protocol):
         if self.connection.closed:
             self._finish()
             return
+        self._read_on()
         self._rearm()
         if not self._write_due:  # soon, and not now: what the peer said last is read before a write can fail
             self._write_due = True
@@ -105,6 +114,13 @@ class AioLink(Link, asyncio.Protocol):
     def _consumed(self) -> None:
         if self._holding and not self.connection.congested:
             self._holding = False
+            if not self._socket.is_closing():
+                self._socket.resume_reading()
+
+    def _read_on(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
             if not self._socket.is_closing():
                 self._socket.resume_reading()
 

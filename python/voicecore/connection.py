@@ -17,6 +17,7 @@ is bounded in seconds of audio. An inbox ends in exactly one of: finished, cance
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable
 from enum import Enum, auto
 from io import BytesIO
@@ -87,6 +88,7 @@ SESSION = ""
 MAX_MESSAGE_BYTES = 16 * 2**20
 MAX_UNREAD_EVENTS = 100  # of the session itself, for text-to-speech
 MAX_CONTEXTS = 1000  # open at once on one socket
+AHEAD_SECONDS = 0.5  # of audio that a listener has not heard yet: then a connection may be read at leisure
 MAX_ABANDONED = 4  # cancelled contexts that the vendor goes on with, on one socket: many vendors serve five at once
 LONG_MESSAGE = 8 * 2**10  # bytes: in a longer one that is audio, the key is searched in what is not sound
 MAX_OUTGOING_BYTES = 64 * 2**10  # above it `can_send` is false and the driver lets the sender wait
@@ -119,6 +121,7 @@ class Connection:
         deadlines: Deadlines | None = None,
         buffered_seconds: float = MAX_BUFFERED_SECONDS,
         on_overflow: Overflow = "fail",
+        read_interval: float = 0.0,
     ) -> None:
         self.protocol = protocol
         self.requests = 0
@@ -134,6 +137,7 @@ class Connection:
         self._buffered_seconds = buffered_seconds
         self._on_overflow = on_overflow
         self._may_hold = on_overflow == "wait"
+        self._read_interval = read_interval
         self._websocket = ClientProtocol(parse_url(url), max_size=MAX_MESSAGE_BYTES, logger=_SILENT)
         self._head = b""  # the last bytes of an upgrade's answer that is not complete
         self._frames = FrameCutter(min(LONGEST, MAX_MESSAGE_BYTES))
@@ -208,6 +212,23 @@ class Connection:
     def congested(self) -> bool:
         """True while a consumer is behind and the caller chose that the socket waits: then nothing should be read."""
         return self._may_hold and any(not inbox.fits(0.0) for inbox in self._inboxes.values())
+
+    def leisure(self, now: float) -> float:
+        """Seconds for which nothing needs to be read: all that is being spoken is well ahead of its playing."""
+        if not self._read_interval:
+            return 0.0
+        ahead: set[int] = set()
+        for context_id, inbox in self._inboxes.items():  # what is played before another was asked for before it
+            if context_id != SESSION:
+                if not inbox.is_ahead(now, AHEAD_SECONDS, ahead):
+                    return 0.0
+                ahead.add(id(inbox))
+        return self._read_interval if ahead else 0.0
+
+    def follow(self, context_id: str, other: Connection, before: str) -> None:
+        """What a context says is played after what another says, maybe on another connection: so it is less urgent."""
+        if (inbox := other._inboxes.get(before)) is not None:
+            self._inboxes[context_id].before = weakref.ref(inbox)
 
     def queued(self, context_id: str = SESSION) -> float:
         """Seconds of audio that wait for the consumer of a context."""

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
+from weakref import ReferenceType
 
 from voicecore.errors import VoicecoreError
 from voicecore.events import Audio, AudioFault, ContextFinished, Event, FlushCompleted, GenerationFinished, ServerEvent
@@ -14,6 +15,7 @@ from voicecore.reorder import Reorderer
 
 MAX_BUFFERED_SECONDS = 600.0  # of audio, per context: the longest text that a vendor takes, spoken slowly
 MAX_BUFFERED_EVENTS = 10_000  # per inbox: transcripts carry no seconds
+MAX_BEFORE = 8  # contexts on other connections that are looked at for what is played before one
 
 WITH_AUDIO = (Audio, GenerationFinished, FlushCompleted, ContextFinished)
 
@@ -29,7 +31,7 @@ class Received(NamedTuple):
     seconds: float = 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Inbox:
     """What one context still has to read."""
 
@@ -39,8 +41,10 @@ class Inbox:
     queue: deque[Received] = field(default_factory=deque)
     seconds: float = 0.0
     peak: float = 0.0  # seconds of audio, the most that ever waited
+    heard_until: float = 0.0  # when a listener who began with the first sample has heard all that came
     orders: dict[str | None, Reorderer] = field(default_factory=dict)  # by generation: each has numbers of its own
     error: Callable[[], VoicecoreError] | None = None
+    before: ReferenceType[Inbox] | None = None  # what is played before this
     steady: ContextState | None = (
         None  # while in this state, more audio moves one deadline away and changes nothing else
     )
@@ -68,6 +72,7 @@ class Inbox:
         self.seconds = seconds
         if seconds > self.peak:
             self.peak = seconds
+        self.heard_until = (self.heard_until if self.heard_until > now else now) + own
         self.queue.append(Received(audio, now, own))
         return True
 
@@ -82,6 +87,18 @@ class Inbox:
         """True while a message waits for those before it."""
         return any(order.waiting for order in self.orders.values())
 
+    def is_ahead(self, now: float, seconds: float, known: set[int]) -> bool:
+        """True if a listener has more than so many seconds to hear before anything that comes now. `known`: the ids of
+        inboxes of which that is true."""
+        inbox: Inbox | None = self
+        for _ in range(MAX_BEFORE):
+            if inbox is None:
+                return False
+            if inbox.heard_until - now > seconds or id(inbox) in known:
+                return True
+            inbox = None if inbox.before is None else inbox.before()
+        return False
+
     def fits(self, seconds: float) -> bool:
         """True while one more event, of so many seconds, is within the bounds."""
         return self.seconds + seconds <= self.seconds_limit and len(self.queue) < MAX_BUFFERED_EVENTS
@@ -91,6 +108,7 @@ class Inbox:
         seconds = seconds_of(event, self.byte_rate)
         self.seconds += seconds
         self.peak = max(self.peak, self.seconds)
+        self.heard_until = max(self.heard_until, now) + seconds
         self.queue.append(Received(event, now, seconds))
 
     def pop(self) -> Received:

@@ -62,6 +62,7 @@ class Connector(Generic[_O]):
         allow_plaintext: bool = False,
         on_limit: Literal["wait", "raise"] = "wait",
         max_connections: int = MAX_CONNECTIONS,
+        read_interval: float = 0.0,
         reconnect: Reconnect | None = None,
         on_event: Callable[[Event], None] | None = None,
         open_stream: _O | None = None,
@@ -74,7 +75,9 @@ class Connector(Generic[_O]):
         context, "drop_oldest" audio of it, or "wait", which stops reading the socket: the vendor feels it, but gets no
         answer to its pings meanwhile either. A request over a limit of the vendor waits or, with `on_limit="raise"`,
         raises `RateLimitError` with `retry_after`. A vendor that serves one utterance at a time on a connection gets
-        up to `max_connections` of them; further requests wait for a free one. A connection that is lost is opened
+        up to `max_connections` of them; further requests wait for a free one. `read_interval`, in seconds up to 0.1:
+        while all that is being spoken on a connection is half a second ahead of a listener, it is read so often and not
+        at every message, which takes less CPU; for who plays the audio as it comes. A connection that is lost is opened
         again as `reconnect` says, and a request that got no audio yet is sent again; one that did never is. `on_event`
         is called with each `Reconnecting`, `Reconnected` and `FormatMismatch`. `open_stream` opens the socket in place
         of our own: on trio it is called with the URL and the SSL context and gives a stream; on asyncio it is called
@@ -89,11 +92,23 @@ class Connector(Generic[_O]):
         expect_one_of("on_overflow", on_overflow, ("fail", "drop_oldest", "wait"))
         expect_one_of("on_limit", on_limit, ("wait", "raise"))
         expect_range("max_connections", max_connections, 1, 1000, whole=True)
+        expect_range("read_interval", read_interval, 0, 0.1)
         bound = _Bound(max_buffered, on_overflow)
         again = _Again(reconnect or Reconnect(), on_event)
         opener = open_stream or self._open_stream
         settings = _Settings(
-            self._backend, dialect, key, whole_url, limits, bound, ssl_context, opener, again, on_limit, max_connections
+            self._backend,
+            dialect,
+            key,
+            whole_url,
+            limits,
+            bound,
+            ssl_context,
+            opener,
+            again,
+            on_limit,
+            max_connections,
+            read_interval,
         )
         return _session(self._backend, partial(TTS, settings))
 
@@ -156,6 +171,7 @@ class _Settings:
     again: _Again
     on_limit: Literal["wait", "raise"] = "wait"
     max_connections: int = 1
+    read_interval: float = 0.0
 
 
 def _find(
@@ -253,6 +269,7 @@ class _Session:
             deadlines=settings.deadlines,
             buffered_seconds=settings.bound.seconds,
             on_overflow=settings.bound.on_overflow,
+            read_interval=settings.read_interval,
         )
 
     async def _open_link(self, link: Link) -> None:

@@ -31,7 +31,16 @@ class Speech:
     `CodecError`. It ends without an error only when the vendor said that it is complete.
     """
 
-    def __init__(self, tts: TTS, text: str, voice: str | None, output: AudioFormat | None, options: Any) -> None:
+    def __init__(
+        self,
+        tts: TTS,
+        text: str,
+        voice: str | None,
+        output: AudioFormat | None,
+        options: Any,
+        before: Speech | None = None,
+    ) -> None:
+        """`before` is played before this."""
         self.context_id = str(uuid.uuid4())
         self.metrics = Metrics(float("nan"))
         self._tts = tts
@@ -40,6 +49,7 @@ class Speech:
         self._options = options
         self._wire = tts.dialect.wire_format(options)
         self._decoder = SpeechDecoder(self.context_id, self._wire, output, self.metrics, tts.report)
+        self._before = before
         self._link: Link | None = None
         self._answered = False
         self._ended = False
@@ -57,6 +67,9 @@ class Speech:
         self.metrics.requested_at = self._tts.backend.now()
         self._request(link)
         self._link = link
+        before, self._before = self._before, None
+        if before is not None and before._link is not None:
+            link.connection.follow(self.context_id, before._link.connection, before.context_id)
         return self
 
     async def __aexit__(
@@ -222,7 +235,8 @@ class SentenceContext(SpeechContext):
     async def _speak(self, sentences: list[str]) -> None:
         for sentence in sentences:
             if sentence.strip():
-                part = await Speech(self._tts, sentence, *self._arguments).__aenter__()
+                before = self._parts[-1] if self._parts else None
+                part = await Speech(self._tts, sentence, *self._arguments, before).__aenter__()
                 if not self._open:  # cancelled by another task while it waited
                     await part.cancel()
                 self._expect_open()

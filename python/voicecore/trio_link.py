@@ -13,7 +13,7 @@ from voicecore.connection import Connection
 from voicecore.link import Link
 from voicecore.nursery import flat_nursery
 from voicecore.trio_pump import running_pump
-from voicecore.wire import RECEIVE_BYTES_BEHIND, Tls, Wire
+from voicecore.wire import RECEIVE_BYTES, RECEIVE_BYTES_BEHIND, Tls, Wire
 
 
 class SecureSocket(NamedTuple):
@@ -33,6 +33,8 @@ class TrioLink(Link):
         self._writer = backend.lot()
         self._room = backend.lot()
         self._pause = backend.lot()  # who has the socket read
+        self._urgent = backend.lot()  # who rests, since there is time
+        self._leisure = 0.0  # seconds
         self._holding = False  # nothing is read, for a consumer that is behind
         self._writing = False
         self._timer = trio.CancelScope()
@@ -95,6 +97,10 @@ class TrioLink(Link):
                 while self.connection.congested:
                     await self._room.park()
                 self._holding = False
+                if self._leisure:
+                    with trio.move_on_after(self._leisure):
+                        await self._urgent.park()
+                self._leisure = 0.0
         finally:
             await pump.leave()
 
@@ -124,6 +130,9 @@ class TrioLink(Link):
             self._tasks.cancel()  # there is nothing more to read
         if self.connection.congested:
             self._holding = True
+            self._pause.unpark_all()
+        elif len(data) < RECEIVE_BYTES and (leisure := self.connection.leisure(now)):
+            self._leisure = leisure
             self._pause.unpark_all()
 
     async def _write(self) -> None:
@@ -196,4 +205,5 @@ class TrioLink(Link):
         if self.connection.closed:
             self._tasks.cancel()
         else:
+            self._urgent.unpark_all()
             self._rearm()

@@ -33,7 +33,7 @@ from voicecore.vendors import find_dialect
 
 FRAME_SECONDS = 1.0  # the longest frame that is passed on
 AHEAD_SECONDS = 0.5  # with this much audio passed on ahead of its time, the next may wait for company ...
-WAIT_SECONDS = 0.02  # ... this long
+WAIT_SECONDS = 0.02  # ... this long, and what the vendor says may wait as long to be read
 SHORTEST = 20  # characters; a shorter sentence is spoken with the next one, as LiveKit's own tokenizers do
 
 
@@ -70,6 +70,7 @@ class TTS(tts.TTS[Any]):
                 allow_plaintext=allow_plaintext,
                 deadlines=Deadlines(connect=seconds, first_audio=seconds, between_chunks=seconds),
                 reconnect=Reconnect(attempts=1),
+                read_interval=WAIT_SECONDS,
             )
 
         connect(DEFAULT_SECONDS)  # raises now rather than in a call

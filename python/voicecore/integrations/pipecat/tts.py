@@ -39,6 +39,8 @@ from voicecore.speech import SpeechContext
 from voicecore.vendors import find_dialect
 from voicecore.vendors.options import expect_type
 
+READ_INTERVAL = 0.02  # seconds: a pipeline plays the audio as it comes
+
 
 class TTSService(tts_service.TTSService):
     """Speaks with a vendor by name ("60db", "vachana", "uplift", "deepdub", "deepdub-ws").
@@ -88,6 +90,7 @@ class TTSService(tts_service.TTSService):
                 deadlines=limits,
                 reconnect=reconnect,
                 allow_plaintext=allow_plaintext,
+                read_interval=READ_INTERVAL,
             )
 
         connect()  # raises now rather than in a call
