@@ -18,35 +18,37 @@ class Pump:
     """The sockets of one loop, and when to look at them. The loop itself is the caller's."""
 
     def __init__(self) -> None:
-        self._sockets = selectors.DefaultSelector()
+        self._selector = selectors.DefaultSelector()
+        self._readable: dict[int, Callable[[float], None]] = {}
         self._served_at = float("-inf")
 
     def fileno(self) -> int:
         """Readable while a socket is: epoll and kqueue can be waited for themselves."""
-        return self._sockets.fileno()
+        return self._selector.fileno()
 
     @property
     def empty(self) -> bool:
         """True while there is no socket."""
-        return not self._sockets.get_map()
+        return not self._readable
 
     def add(self, fd: int, readable: Callable[[float], None]) -> None:
-        """`readable(now)` is called while something can be read, and once more if the socket is removed meanwhile. It
-        must not raise."""
-        self._sockets.register(fd, selectors.EVENT_READ, readable)
+        """`readable(now)` is called when something can be read, or might be; it must not raise."""
+        self._selector.register(fd, selectors.EVENT_READ)
+        self._readable[fd] = readable
 
     def remove(self, fd: int) -> None:
         """Before the socket is closed."""
-        self._sockets.unregister(fd)
+        self._selector.unregister(fd)
+        del self._readable[fd]
 
     def close(self) -> None:
         """No socket is left."""
-        self._sockets.close()
+        self._selector.close()
 
     @property
     def crowded(self) -> bool:
         """True while messages wait for each other."""
-        return len(self._sockets.get_map()) >= MANY
+        return len(self._readable) >= MANY
 
     @property
     def due(self) -> float:
@@ -54,9 +56,14 @@ class Pump:
         return self._served_at + TICK
 
     def serve(self, now: float) -> int:
-        """Has all read that can be. Returns how many sockets that were."""
+        """Has all read that can be, after the selector became readable. Returns how many sockets that were."""
         self._served_at = now
-        ready = self._sockets.select(0)
+        if len(self._readable) == 1:  # then it is this one
+            [only] = self._readable.values()
+            only(now)
+            return 1
+        ready = self._selector.select(0)
         for key, _ in ready:
-            key.data(now)
+            if readable := self._readable.get(key.fd):
+                readable(now)
         return len(ready)
