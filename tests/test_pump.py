@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -150,7 +151,7 @@ def on_every_loop(test):
         async def main() -> None:
             asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
             await test()
-            await until(lambda: not aio_transport._PUMPS.get(asyncio.get_running_loop()))
+            await until(lambda: not aio_transport._PUMPS.get(id(asyncio.get_running_loop())))
             assert not faults
 
         with asyncio.Runner(loop_factory=lambda: loops.make(name)) as runner:
@@ -241,3 +242,21 @@ async def test_a_write_to_a_peer_that_has_gone_ends_it():
         theirs.close()
         transport.write(b"hello")
         assert isinstance(await one.lost, BrokenPipeError)
+
+
+@pytest.mark.parametrize("name", loops.LOOPS)
+def test_a_loop_that_ends_too_early_is_forgotten_with_its_sockets(name):
+    async def leave_open(ours: socket.socket) -> None:
+        SocketTransport(ours, None, Heard())
+
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.setblocking(False)
+        fd = ours.fileno()
+        loop = loops.make(name)
+        loop.run_until_complete(leave_open(ours))
+        loop.close()
+        del ours, loop
+        with pytest.warns(ResourceWarning, match=f"fd={fd}"):
+            gc.collect()
+        assert theirs.recv(1) == b""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from voicecore.pump import Pump
 from voicecore.wire import Tls, Wire
 
-_PUMPS: WeakKeyDictionary[asyncio.AbstractEventLoop, AioPump] = WeakKeyDictionary()
+# By the id of its loop, which a pump keeps alive: one that is forgotten with its loop holds no socket open.
+_PUMPS: WeakValueDictionary[int, AioPump] = WeakValueDictionary()
 
 
 class AioPump:
@@ -20,6 +21,7 @@ class AioPump:
         self._loop = loop
         self._pump = Pump()
         self._timer: asyncio.TimerHandle | None = None
+        self._over = False
         loop.add_reader(self._pump.fileno(), self._ready)
 
     def add(self, fd: int, readable: Callable[[float], None]) -> None:
@@ -32,9 +34,10 @@ class AioPump:
 
     def leave(self) -> None:
         """Ends if no socket is left."""
-        if not self._pump.empty or _PUMPS.get(self._loop) is not self:
+        if self._over or not self._pump.empty:
             return
-        del _PUMPS[self._loop]
+        self._over = True
+        del _PUMPS[id(self._loop)]
         self._loop.remove_reader(self._pump.fileno())
         if self._timer is not None:
             self._timer.cancel()
@@ -54,8 +57,6 @@ class AioPump:
 
     def _serve(self) -> None:
         served = self._pump.serve(self._loop.time())
-        if _PUMPS.get(self._loop) is not self:
-            return
         if self._pump.crowded and served > 1:
             self._later()
         elif self._timer is not None:
@@ -66,9 +67,9 @@ class AioPump:
 def running_pump() -> AioPump:
     """The pump of the running loop."""
     loop = asyncio.get_running_loop()
-    pump = _PUMPS.get(loop)
+    pump = _PUMPS.get(id(loop))
     if pump is None:
-        pump = _PUMPS[loop] = AioPump(loop)
+        pump = _PUMPS[id(loop)] = AioPump(loop)
     return pump
 
 
