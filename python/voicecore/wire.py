@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import ssl
+from contextlib import suppress
 
 RECEIVE_BYTES = 16 * 2**10  # a larger buffer costs more than what a message takes to read
-RECEIVE_BYTES_BEHIND = 256 * 2**10  # after a read that filled it
+RECEIVE_BYTES_BEHIND = 256 * 2**10  # right after a read that filled it
 RECORD_BYTES = 16 * 2**10  # of plain text in the largest TLS record
 
 
@@ -63,7 +64,6 @@ class Wire:
         self.fd = fd
         self.over = False  # TLS has ended: no more is to be read
         self._tls = tls
-        self._receive_bytes = RECEIVE_BYTES
         self._rest = bytearray()  # what the socket did not take
 
     @property
@@ -73,8 +73,10 @@ class Wire:
 
     def read(self) -> bytes:
         """What has come; b"" at the end. Raises `BlockingIOError` if that is nothing yet, or another `OSError`."""
-        data = os.read(self.fd, self._receive_bytes)
-        self._receive_bytes = RECEIVE_BYTES_BEHIND if len(data) >= RECEIVE_BYTES else RECEIVE_BYTES
+        data = os.read(self.fd, RECEIVE_BYTES)
+        if len(data) == RECEIVE_BYTES:
+            with suppress(OSError):  # the next read meets it again, or the end
+                data += os.read(self.fd, RECEIVE_BYTES_BEHIND)
         if self._tls is None or not data:
             return data
         self._tls.received(data)
