@@ -13,7 +13,7 @@ from typing import Any, cast
 from voicecore.backend import Backend, Lot, Opener
 from voicecore.connection import Connection
 from voicecore.link import Link
-from voicecore.wire import RECEIVE_BYTES_BEHIND
+from voicecore.wire import RECEIVE_BYTES
 
 NEVER = float("inf")
 
@@ -69,7 +69,7 @@ class AioLink(Link, asyncio.Protocol):
         if connection.congested:
             self._holding = True
             self._socket.pause_reading()
-        elif len(data) < RECEIVE_BYTES_BEHIND and (leisure := connection.leisure(self._now())):
+        elif len(data) < RECEIVE_BYTES and (leisure := connection.leisure(self._now())):
             self._socket.pause_reading()
             self._resting = self._loop.call_later(leisure, self._read_on)
 

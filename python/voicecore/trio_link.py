@@ -13,7 +13,7 @@ from voicecore.connection import Connection
 from voicecore.link import Link
 from voicecore.nursery import flat_nursery
 from voicecore.trio_pump import running_pump
-from voicecore.wire import RECEIVE_BYTES_BEHIND, Tls, Wire
+from voicecore.wire import RECEIVE_BYTES, Tls, Wire
 
 
 class SecureSocket(NamedTuple):
@@ -79,7 +79,7 @@ class TrioLink(Link):
             while connection.congested:
                 await self._room.park()
             try:
-                data = bytes(await self._stream.receive_some(RECEIVE_BYTES_BEHIND))
+                data = bytes(await self._stream.receive_some(RECEIVE_BYTES))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 data = b""
             connection.receive_data(data, trio.current_time())
@@ -131,7 +131,7 @@ class TrioLink(Link):
         if self.connection.congested:
             self._holding = True
             self._pause.unpark_all()
-        elif len(data) < RECEIVE_BYTES_BEHIND and (leisure := self.connection.leisure(now)):
+        elif len(data) < RECEIVE_BYTES and (leisure := self.connection.leisure(now)):
             self._leisure = leisure
             self._pause.unpark_all()
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import ssl
-from contextlib import suppress
+import threading
 
-RECEIVE_BYTES = 16 * 2**10  # a larger buffer costs more than what a message takes to read
-RECEIVE_BYTES_BEHIND = 256 * 2**10  # right after a read that filled it
+RECEIVE_BYTES = 256 * 2**10
 RECORD_BYTES = 16 * 2**10  # of plain text in the largest TLS record
+
+
+class _Buffer(threading.local):
+    """One for each thread: so large a buffer would be mapped anew for each read."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(RECEIVE_BYTES))
+
+
+_BUFFER = _Buffer()
 
 
 class Tls:
@@ -73,10 +82,8 @@ class Wire:
 
     def read(self) -> bytes:
         """What has come; b"" at the end. Raises `BlockingIOError` if that is nothing yet, or another `OSError`."""
-        data = os.read(self.fd, RECEIVE_BYTES)
-        if len(data) == RECEIVE_BYTES:
-            with suppress(OSError):  # the next read meets it again, or the end
-                data += os.read(self.fd, RECEIVE_BYTES_BEHIND)
+        buffer = _BUFFER.view
+        data = bytes(buffer[: os.readv(self.fd, (buffer,))])
         if self._tls is None or not data:
             return data
         self._tls.received(data)
