@@ -52,7 +52,7 @@ bench: $(STAMPS)/wheel
 		--benchmark-sort=name --quiet
 	$(BIN)/python -m benches --json bench.json --markdown bench.md
 
-# Ours and its peers under the same load, from the socket to samples; about 25 minutes. WIRE=--quick takes one.
+# Ours and its peers under the same load, from the socket to samples; about an hour. WIRE=--quick takes a minute.
 bench-wire: $(STAMPS)/wheel
 	$(BIN)/python -m benches.wire $(or $(WIRE),--plot docs/throughput.svg) --json bench-wire.json --markdown bench-wire.md
 
