@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 from collections.abc import Iterator
@@ -94,6 +95,20 @@ def test_what_the_socket_does_not_take_follows_in_order(pair):
     assert drained(pair[1], wire) == MUCH + b"and more" and not wire.behind
 
 
+def test_what_could_not_be_written_is_not_left_out_later(pair, monkeypatch):
+    wire = Wire(pair[0].fileno())
+    with monkeypatch.context() as broken:
+
+        def fail(fd: int, data: bytes) -> int:
+            raise OSError(errno.ENOBUFS, "no room in the system")
+
+        broken.setattr("os.write", fail)
+        for words in (b"one ", b"two "):
+            with pytest.raises(OSError, match="no room"):
+                wire.write(words)
+    assert wire.write(b"three") and pair[1].recv(100) == b"one two three"
+
+
 def test_a_peer_that_has_gone_is_an_error(pair):
     wire = Wire(pair[0].fileno())
     pair[1].close()
@@ -149,6 +164,15 @@ def test_tls_out_in_order_though_the_socket_is_slow(pair):
     while len(found) < len(MUCH) + 8:
         found += peer.tls.read(2**20)
     assert found == MUCH + b"and more"
+
+
+def test_what_came_before_a_damaged_record_is_not_lost(pair):
+    tls, peer = ours(), Peer()
+    shake(tls, peer)
+    wire = Wire(pair[0].fileno(), tls)
+    good, bad = peer.says(b"hello"), peer.says(b"there")
+    pair[1].send(good + bad[:-1] + bytes([bad[-1] ^ 1]))
+    assert wire.read() == b"hello" and wire.over
 
 
 def test_a_damaged_record_is_an_error_and_a_torn_socket_the_end(pair):

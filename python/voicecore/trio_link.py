@@ -80,7 +80,7 @@ class TrioLink(Link):
                 await self._room.park()
             try:
                 data = bytes(await self._stream.receive_some(RECEIVE_BYTES))
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):  # a caller's stream may raise any
                 data = b""
             connection.receive_data(data, trio.current_time())
             self._wake()

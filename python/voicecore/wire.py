@@ -53,7 +53,7 @@ class Tls:
         return self._outgoing.read()
 
     def decrypt(self) -> tuple[bytes, bool]:
-        """What whole records hold, and whether the peer has said that nothing follows."""
+        """What whole records hold, and whether nothing follows: the peer has said so, or a record is damaged."""
         pieces: list[bytes] = []
         try:
             while self._incoming.pending:
@@ -63,6 +63,10 @@ class Tls:
                 pieces.append(piece)
         except ssl.SSLWantReadError:
             pass
+        except ssl.SSLError:
+            if not pieces:
+                raise
+            return b"".join(pieces), True
         return pieces[0] if len(pieces) == 1 else b"".join(pieces), False
 
 
@@ -102,13 +106,18 @@ class Wire:
         return self._put(data if self._tls is None else self._tls.encrypt(data))
 
     def _put(self, data: bytes) -> bool:
-        if self._rest:
+        if not self._rest and data:  # nearly always all of it
+            try:
+                data = data[_written(self.fd, data) :]
+            except OSError:
+                self._rest += data  # a later try does not leave it out
+                raise
+            self._rest += data
+        elif self._rest:
             self._rest += data
             with memoryview(self._rest) as rest:
                 taken = _written(self.fd, rest)
             del self._rest[:taken]
-        elif (taken := _written(self.fd, data)) < len(data):
-            self._rest += data[taken:]
         return not self._rest
 
 
