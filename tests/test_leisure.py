@@ -16,6 +16,7 @@ from support.wire import Wire, client
 import voicecore
 from voicecore.connection import AHEAD_SECONDS
 from voicecore.events import Synthesize
+from voicecore.inbox import MAX_BEFORE
 
 RUNTIMES = ("asyncio", "sockets")
 INTERVAL = 0.02
@@ -189,3 +190,11 @@ def test_to_follow_what_is_gone_changes_nothing():
     wire.connection.forget("a")
     wire.connection.follow("b", wire.connection, "a")
     assert leisure(wire) == 0.0
+
+
+def test_of_a_long_row_over_many_connections_only_the_last_few_are_looked_at():
+    wires = [connected("c") for _ in range(MAX_BEFORE + 1)]
+    for before, after in pairwise(wires):
+        after.connection.follow("c", before.connection, "c")
+    wires[0].say(audio("c", SECOND, 0))
+    assert [leisure(wire) for wire in wires] == [INTERVAL] * MAX_BEFORE + [0.0]
