@@ -21,7 +21,6 @@ class AioPump:
         self._loop = loop
         self._pump = Pump()
         self._timer: asyncio.TimerHandle | None = None
-        self._over = False
         loop.add_reader(self._pump.fileno(), self._ready)
 
     def add(self, fd: int, readable: Callable[[float], None]) -> None:
@@ -34,9 +33,8 @@ class AioPump:
 
     def leave(self) -> None:
         """Ends if no socket is left."""
-        if self._over or not self._pump.empty:
+        if not self._pump.empty or _PUMPS.get(id(self._loop)) is not self:
             return
-        self._over = True
         del _PUMPS[id(self._loop)]
         self._loop.remove_reader(self._pump.fileno())
         if self._timer is not None:

@@ -50,24 +50,23 @@ class Tls:
         """What is to go out with `data` in it."""
         if data:
             self._tls.write(data)
-        return self._outgoing.read()
+        return self.to_send()
 
     def decrypt(self) -> tuple[bytes, bool]:
         """What whole records hold, and whether nothing follows: the peer has said so, or a record is damaged."""
         pieces: list[bytes] = []
+        over = False
         try:
-            while self._incoming.pending:
-                piece = self._tls.read(RECORD_BYTES)
-                if not piece:
-                    return b"".join(pieces), True
-                pieces.append(piece)
+            while self._incoming.pending and not over:
+                pieces.append(self._tls.read(RECORD_BYTES))
+                over = not pieces[-1]
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError:
             if not pieces:
                 raise
-            return b"".join(pieces), True
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces), False
+            over = True
+        return b"".join(pieces), over
 
 
 class Wire:
@@ -106,14 +105,13 @@ class Wire:
         return self._put(data if self._tls is None else self._tls.encrypt(data))
 
     def _put(self, data: bytes) -> bool:
-        if not self._rest and data:  # nearly always all of it
+        if not self._rest:
+            taken = 0
             try:
-                data = data[_written(self.fd, data) :]
-            except OSError:
-                self._rest += data  # a later try does not leave it out
-                raise
-            self._rest += data
-        elif self._rest:
+                taken = _written(self.fd, data)
+            finally:  # a later try leaves nothing out
+                self._rest += data[taken:]
+        else:
             self._rest += data
             with memoryview(self._rest) as rest:
                 taken = _written(self.fd, rest)

@@ -245,20 +245,13 @@ async def test_a_socket_that_went_stale_between_two_uses_is_not_used(dialect, si
     assert len(gate.asked) == 2
 
 
-class IdleCut(trio.abc.Stream):
-    """A box on the way that forgets a line on which the client says nothing for so long."""
+class Line(trio.abc.Stream):
+    """A stream as it is, for those that change one thing about it."""
 
-    def __init__(self, inner: trio.abc.Stream, seconds: float) -> None:
-        self._inner, self._seconds = inner, seconds
-        self._deadline = here.current_time() + seconds
-
-    def _look(self) -> None:
-        if here.current_time() > self._deadline:
-            raise trio.BrokenResourceError("forgotten")
-        self._deadline = here.current_time() + self._seconds
+    def __init__(self, inner: trio.abc.Stream) -> None:
+        self._inner = inner
 
     async def send_all(self, data: bytes) -> None:
-        self._look()
         await self._inner.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -269,6 +262,24 @@ class IdleCut(trio.abc.Stream):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+class IdleCut(Line):
+    """A box on the way that forgets a line on which the client says nothing for so long."""
+
+    def __init__(self, inner: trio.abc.Stream, seconds: float) -> None:
+        super().__init__(inner)
+        self._seconds = seconds
+        self._deadline = here.current_time() + seconds
+
+    def _look(self) -> None:
+        if here.current_time() > self._deadline:
+            raise trio.BrokenResourceError("forgotten")
+        self._deadline = here.current_time() + self._seconds
+
+    async def send_all(self, data: bytes) -> None:
+        self._look()
+        await super().send_all(data)
 
 
 @pytest.mark.fault(9)
@@ -301,27 +312,15 @@ async def test_a_vendor_that_closed_an_idle_socket_costs_nobody_a_request(dialec
 # --- the peer does not listen ----------------------------------------------------------------------------
 
 
-class FullLine(trio.abc.Stream):
+class FullLine(Line):
     """A line whose window closes once `open` is false: nothing more can be sent."""
 
     open = True
 
-    def __init__(self, inner: trio.abc.Stream) -> None:
-        self._inner = inner
-
     async def send_all(self, data: bytes) -> None:
         if not FullLine.open:
             await trio.sleep_forever()
-        await self._inner.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._inner.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        return await self._inner.receive_some(max_bytes)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+        await super().send_all(data)
 
 
 @pytest.mark.fault(12)
